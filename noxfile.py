@@ -1,0 +1,208 @@
+"""Are torchao-quantized diffusers pipelines still fast and faithful enough on tonight's stack?
+
+Begin with `nox -s gate`; `nox --usage SESSION` explains one session. What follows `--` goes to pytest, except overrides
+of the pinned stack such as `--torchao 0.17.0` (a version, a wheel or a checkout's folder; any of torch, torchvision,
+torchao, mslk, diffusers, transformers and accelerate).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+if sys.version_info < (3, 11):  # noqa: UP036  nox itself runs on older ones
+    sys.exit(
+        "This suite needs Python 3.11 or newer and nox runs on {}.{}: install nox with a newer one, such as "
+        "`python3.12 -m pip install nox && python3.12 -m nox -s gate`.".format(*sys.version_info)
+    )
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = []
+ROOT = Path(__file__).parent
+EXIT_USAGE = 4
+EXIT_ERROR = 7
+
+
+class Suite(NamedTuple):
+    """An environment that is ready, and what the command line asks of it."""
+
+    python: str
+    overrides: list[str]
+    arguments: list[str]
+
+
+@nox.session(venv_backend="none")
+def gate(session: nox.Session) -> None:
+    """Judge the stack with every gate, on whatever machine this is."""
+    run_gate(session, prepare(session, "released"))
+
+
+@nox.session(venv_backend="none")
+def b200(session: nox.Session) -> None:
+    """Judge tonight's nightly torch, torchao and mslk on a B200, natively, with published weights and without skips.
+
+    `--index URL` names another nightly index than PyTorch's public one for CUDA 13.0.
+    """
+    missing = missing_for_b200(gpus())
+    if missing:
+        stop(session, missing, EXIT_ERROR)
+    run_gate(session, prepare(session, "nightly"), "--machine", "b200", "--checkpoint", "hub", "--no-skips")
+
+
+@nox.session(venv_backend="none")
+def hopper(session: nox.Session) -> None:
+    """Judge the stack on an H100 or H200: fp8 natively, mxfp8 and nvfp4 emulated."""
+    run_gate(session, prepare(session, "released"), "--machine", "hopper")
+
+
+@nox.session(venv_backend="none")
+def cpu(session: nox.Session) -> None:
+    """Judge the stack on the CPU, even where there is a GPU."""
+    run_gate(session, prepare(session, "released"), "--machine", "cpu")
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Test the suite itself: its own logic and a small gate, on the CPU."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "pytest", *targets(suite.arguments, "tests/suite"), *suite.arguments)
+
+
+@nox.session(venv_backend="none")
+def rebaseline(session: nox.Session) -> None:
+    """Record what is normal on this machine: `nox -s rebaseline -- SELECTION --reason "why"`."""
+    if not reason(session.posargs):
+        stop(
+            session, 'rebaseline needs a reason that others will read: add --reason "why the numbers moved"', EXIT_USAGE
+        )
+    run_gate(session, prepare(session, "released"), "--rebaseline")
+
+
+@nox.session(venv_backend="none")
+def report(session: nox.Session) -> None:
+    """Write the report of one or more results folders again, as one: `nox -s report -- DIR...`."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.record.report", *suite.arguments)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Check style and types of everything."""
+    suite = prepare(session, "released")
+    commands = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    codes = [call(session, suite, "-m", *command) for command in commands]
+    if any(codes):
+        stop(session, "lint found something; `ruff check --fix` and `ruff format` mend what can be mended", max(codes))
+
+
+def prepare(session: nox.Session, lane: str) -> Suite:
+    """Make or find the environment that this session and its overrides need; they share it where they can."""
+    home = session.cache_dir.parent
+    command = [sys.executable, "-m", "fixtures.build.environment", lane, "--home", str(home)]
+    command += ["--relative-to", session.invoked_from, "--", *session.posargs]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=variables(os.environ), cwd=ROOT, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)  # it has said why
+    return Suite(**json.loads(done.stdout))
+
+
+def run_gate(session: nox.Session, suite: Suite, *options: str) -> None:
+    """pytest over tests/gate, or over the tests that the user named."""
+    run(session, suite, "-m", "pytest", *targets(suite.arguments, "tests/gate"), *options, *suite.arguments)
+
+
+def run(session: nox.Session, suite: Suite, *arguments: str) -> None:
+    """Run the environment's Python; a red exit code becomes nox's own, which would otherwise be 1 for all of them."""
+    code = call(session, suite, *arguments)
+    if code:
+        stop(session, f"{session.name} ended with exit code {code}", code)
+
+
+def call(session: nox.Session, suite: Suite, *arguments: str) -> int:
+    """Run the environment's Python in the repository and return its exit code.
+
+    Ctrl-C and SIGTERM reach it as an interrupt, and it gets the time to write what it has.
+    """
+    if session.run(sys.executable, "-c", "", log=False) is None:
+        return 0  # nox was called with --install-only, and says so itself
+    session.log(" ".join(["python", *arguments]))
+    environment = variables(os.environ) | {"GATE_OVERRIDES": json.dumps(suite.overrides)}
+    with subprocess.Popen([suite.python, *arguments], env=environment, cwd=ROOT) as child:
+
+        def interrupt(_signal: int, _frame: FrameType | None) -> None:
+            child.send_signal(signal.SIGINT)
+
+        previous = signal.signal(signal.SIGTERM, interrupt)
+        try:
+            return exit_status(child.wait())
+        except KeyboardInterrupt:
+            return exit_status(child.wait())
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def stop(session: nox.Session, sentence: str, code: int) -> NoReturn:
+    """End nox with `code`, after one sentence."""
+    session.warn(sentence)
+    raise SystemExit(code)
+
+
+def exit_status(code: int) -> int:
+    """What a shell would say: a process that a signal ended has 128 + signal."""
+    return 128 - code if code < 0 else code
+
+
+def variables(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables of every command: the user's own, and what keeps output and imports straight."""
+    defaults = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    path = os.pathsep.join(part for part in (str(ROOT), inherited.get("PYTHONPATH", "")) if part)
+    return {**defaults, **inherited, "PYTHONPATH": path}
+
+
+def targets(arguments: Sequence[str], default: str) -> list[str]:
+    """`default`, unless the user named test files or folders."""
+    named = any(
+        not argument.startswith("-") and (ROOT / argument.partition("::")[0]).exists() for argument in arguments
+    )
+    return [] if named else [default]
+
+
+def reason(arguments: Sequence[str]) -> str:
+    """The text after `--reason`, or nothing."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    given = [
+        argument.partition("=")[2] if "=" in argument else following
+        for argument, following in pairs
+        if argument.partition("=")[0] == "--reason"
+    ]
+    return given[-1].strip() if given else ""
+
+
+def gpus() -> str | None:
+    """What nvidia-smi says of each GPU, one `name, compute capability` a line; None where there is no NVIDIA driver."""
+    command = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def missing_for_b200(listing: str | None) -> str | None:
+    """What this machine lacks for the b200 lane, in one sentence; `listing` as `gpus` returns it."""
+    need = "nox -s b200 needs a GPU of compute capability 10.0 or higher (B200)"
+    if listing is None:
+        return f"{need}, and there is no working NVIDIA driver here (nvidia-smi fails); `nox -s gate` runs anywhere"
+    found = [tuple(part.strip() for part in line.rsplit(",", 1)) for line in listing.splitlines() if "," in line]
+    if any(capability.split(".")[0].isdigit() and int(capability.split(".")[0]) >= 10 for _, capability in found):
+        return None
+    names = ", ".join(f"{name} ({capability})" for name, capability in found) or "no GPU"
+    return f"{need}; found {names}; `nox -s gate` runs anywhere"
