@@ -1,0 +1,35 @@
+"""Whole blocks compile, once, and compute what eager computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.counts import judge_compilation
+
+
+@pytest.mark.gate("compile")
+def test_blocks_compile_whole_and_once(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
+    """`compile_repeated_blocks(fullgraph=True)`; the CPU's backend is aot_eager, a GPU's is inductor."""
+    from fixtures.measure.graphs import measure_compilation
+
+    subject, steps = lab.subject(case), lab.trajectory(case)[0][:3]
+    backend = "aot_eager" if lab.workshop.device == "cpu" else "inductor"
+    with lab.spending("compile"):
+        compiled = measure_compilation(subject, steps, backend=backend)
+    conclude(
+        judge_compilation(
+            error=compiled.error,
+            graph_breaks=compiled.graph_breaks,
+            graphs=compiled.graphs,
+            recompiles=compiled.recompiles,
+            sqnr_db=compiled.sqnr_db,
+            floor=lab.limit(case, "compile", "compiled against eager"),
+            backend=backend,
+        ),
+        details=asdict(compiled),
+    )

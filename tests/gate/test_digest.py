@@ -1,0 +1,27 @@
+"""Says whether numerics moved at all since the baseline. Not red by itself; the most sensitive property to bisect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.repeats import judge_digest
+
+
+@pytest.mark.gate("digest")
+def test_numerics_are_compared_with_the_baseline(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
+    """A hash of every denoiser output's bytes; comparable on the same CPU model only."""
+    from fixtures.record.sections import Digest
+
+    digest = lab.observation(case).digest
+    checks = lab.against_baseline(
+        case,
+        "digest",
+        "digest",
+        lambda stored: [judge_digest(digest=digest, stored=stored.sha256["denoiser outputs"])],
+    )
+    lab.contribute(case, "digest", Digest(sha256={"denoiser outputs": digest}))
+    conclude(checks, details={"digest": digest})

@@ -1,0 +1,46 @@
+"""The bytes saved equal parameters x (2 - bits/8), padding included; the peak stays below its ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.counts import judge_saved_bytes
+from fixtures.judge.verdict import against_limit
+
+
+@pytest.mark.gate("memory")
+def test_quantization_saves_the_bytes_that_the_format_promises(
+    case: Case, lab: Any, conclude: Callable[..., None]
+) -> None:
+    """No baseline is needed: the oracle is arithmetic over shapes."""
+    from fixtures.build.architecture import selected
+    from fixtures.measure.memory import expected_saved_bytes, peak_bytes, storage_bytes
+    from fixtures.record.sections import Memory
+
+    model, fmt = lab.model(case), lab.format(case)
+    if case.checkpoint == "meta":
+        full = lab.quantized_on_meta(case)
+        saved = storage_bytes(full.plain) - storage_bytes(full.quantized)
+        formula = round(model.quantized_parameters * (2 - fmt.bits / 8))
+        conclude([judge_saved_bytes(saved=saved, expected=formula)], details={"saved_bytes": saved})
+        return
+    subject, reference = lab.subject(case), lab.reference(case)
+    expected = expected_saved_bytes(selected(reference.denoiser, model.selection_for(case.checkpoint)), fmt)
+    resident = storage_bytes(reference.denoiser)
+    saved = resident - storage_bytes(subject.denoiser)
+    checks = [judge_saved_bytes(saved=saved, expected=expected)]
+    peak = None
+    if lab.workshop.device != "cpu" and case.checkpoint in model.samplings:
+        peak = peak_bytes(lambda: lab.draw_again(case), lab.workshop.device)
+    if peak is not None:
+        # The bf16 denoiser stays on the GPU as the reference; a user of the format alone would not hold it.
+        peak -= resident
+        limit = lab.limit(case, "memory", "peak")
+        checks += [against_limit(peak / 1e9, limit)] if limit else []
+    if saved > 0:
+        lab.contribute(case, "memory", Memory(saved_bytes=saved, peak_bytes=peak))
+    conclude(checks, details={"saved_bytes": saved, "expected_bytes": expected, "peak_bytes": peak})

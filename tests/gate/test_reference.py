@@ -1,0 +1,44 @@
+"""Tonight's unquantized pipeline still draws the stored pictures: if not, torch or diffusers moved, not torchao."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.closeness import judge_reference
+
+
+@pytest.mark.gate("reference")
+def test_unquantized_pipeline_draws_the_stored_pictures(
+    case: Case, lab: Any, gate_run: Any, conclude: Callable[..., None]
+) -> None:
+    """On a CPU the checkpoint runs in float32: bf16 pictures differ between instruction sets, float32 ones do not."""
+    from fixtures.record.pictures import save_pairs
+
+    pictures, dtype = lab.unquantized_pictures(case)
+    lab.record_reference(case, pictures, dtype)
+    shown: list[Any] = []
+
+    def compare(stored: Any) -> Any:
+        before = lab.stored_reference(case)
+        distances = lab.compare(before, pictures)
+        values = [max(frame.value for frame in frames) for frames in distances]
+        shown.extend(
+            save_pairs(
+                gate_run.picture_folder(),
+                "reference",
+                prompts=[picture.prompt for picture in stored.pictures],
+                reference=before,
+                candidate=pictures,
+                distances=distances,
+            )
+        )
+        return judge_reference(
+            distances=values, stored=len(stored.pictures), mean=lab.limit(case, "reference", "lpips_to_stored")
+        )
+
+    checks = lab.against_baseline(case, "reference", "stored pictures", compare)
+    conclude(checks, pictures=shown, details={"dtype": dtype})

@@ -1,0 +1,72 @@
+"""The speedup over bf16 stays above its floor, and no worse than its baseline by more than the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.baseline import Refusal
+from fixtures.judge.speed import SpeedSamples, decisive_floors, judge_speed
+from fixtures.judge.verdict import errored, failed
+
+
+@pytest.mark.gate("speed")
+def test_speedup_stays_above_floor(case: Case, lab: Any, conclude: Callable[..., None], benchmark: Any) -> None:
+    """Paired rounds A B A B through pytest-benchmark. Emulated, it guards what the emulation costs, and says so."""
+    from fixtures.measure.clock import CannotTime, RoundPlan, interleaved_rounds
+    from fixtures.record.baseline import BaselineError
+    from fixtures.record.sections import Speed
+
+    limits = lab.limits(case, "speed")
+    found = None if lab.recording else lab.stored(case, "speed")
+    if isinstance(found, BaselineError):
+        conclude([failed("speed against baseline", str(found))])
+        return
+    baseline = (
+        found
+        if isinstance(found, Refusal)
+        else Refusal(section="speed", reason="recording a new baseline", entitled=True)
+        if found is None
+        else SpeedSamples(reference_seconds=tuple(found.reference_seconds), seconds=tuple(found.seconds))
+    )
+    reference, candidate, synchronize = lab.timed_calls(case)
+    try:
+        with lab.spending("time"):
+            timings = interleaved_rounds(
+                benchmark,
+                reference,
+                candidate,
+                plan=RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
+                synchronize=synchronize,
+                progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
+            )
+    except CannotTime as problem:
+        conclude([errored("speed", str(problem))])
+        return
+    samples = timings.samples
+    ratio = samples.ratio()
+    lab.contribute(
+        case,
+        "speed",
+        Speed(
+            seconds=list(samples.seconds),
+            reference_seconds=list(samples.reference_seconds),
+            ratio=ratio.ratio,
+            interval=[ratio.low, ratio.high],
+        ),
+    )
+    checks = judge_speed(
+        samples=samples,
+        limits=limits,
+        baseline=baseline,
+        format=case.format,
+        arithmetic=lab.arithmetic(case),
+        disturbance=timings.disturbance,
+    )
+    conclude(
+        checks,
+        details={"seconds": samples.seconds, "reference_seconds": samples.reference_seconds, "ratio": ratio.ratio},
+    )

@@ -1,0 +1,31 @@
+"""Each denoising step's prediction stays close to bf16's, on bf16's own trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fixtures.catalog.schema import Case
+from fixtures.judge.closeness import judge_velocity, judge_velocity_drift
+
+
+@pytest.mark.gate("velocity")
+def test_each_step_predicts_what_bf16_predicts(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
+    """Teacher-forced, so that diverging trajectories do not blur it; judged per step against floor and baseline."""
+    from fixtures.measure.velocity import sqnr_per_step
+    from fixtures.record.sections import Velocity
+
+    subject, trajectory = lab.subject(case), lab.trajectory(case)
+    with lab.spending("measure"):
+        per_step = sqnr_per_step(subject, trajectory)
+    checks = judge_velocity(per_step_db=per_step, floor=lab.limit(case, "velocity", "sqnr_worst_step"))
+    checks += lab.against_baseline(
+        case,
+        "velocity",
+        "loss against baseline",
+        lambda stored: judge_velocity_drift(per_step_db=per_step, stored=stored.per_step_db),
+    )
+    lab.contribute(case, "velocity", Velocity(per_step_db=per_step)) if per_step else None
+    conclude(checks, details={"per_step_db": per_step})
