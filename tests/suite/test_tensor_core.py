@@ -1,0 +1,259 @@
+"""The software tensor core as a context: what it replaces, restores, passes on, refuses and counts."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fixtures.build import tensor_core
+from fixtures.build.tensor_core import Multiplication, UnsupportedOperands, needed, software_tensor_core
+from tests.suite.tensor_core_cases import finite_codes, finite_scales, operand
+
+WORKFLOW = "torchao.prototype.mx_formats.inference_workflow"
+Call = Callable[[], Tensor]
+
+
+def namespaces() -> dict[str, dict[str, int]]:
+    """What every loaded module of torchao, and torch itself, holds under each name."""
+    modules = {
+        name: module for name, module in sys.modules.items() if name.split(".")[0] == "torchao" or name == "torch"
+    }
+    return {name: {key: id(value) for key, value in vars(module).items()} for name, module in modules.items()}
+
+
+def mxfp8_call(**extra: Any) -> Call:
+    rng = np.random.default_rng(0)
+    a, b = (
+        operand(finite_codes(rng, "mxfp8", (r, 64)), finite_scales(rng, "mxfp8", (r, 2)), "mxfp8") for r in (20, 16)
+    )
+    options: dict[str, Any] = {"out_dtype": torch.bfloat16, **extra}
+    return lambda: torch._scaled_mm(a[0], b[0].t(), a[1], b[1], **options)
+
+
+def fp8_call() -> Call:
+    a, b = torch.ones(4, 32).to(torch.float8_e4m3fn), torch.ones(16, 32).to(torch.float8_e4m3fn)
+    return lambda: torch._scaled_mm(a, b.t(), torch.ones(4, 1), torch.ones(1, 16), out_dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "capability", "wanted"),
+    [
+        ("bf16", None, False),
+        ("fp8", None, True),
+        ("fp8", (8, 0), True),
+        ("fp8", (8, 9), False),
+        ("mxfp8", (9, 0), True),
+        ("nvfp4", (9, 0), True),
+        ("mxfp8", (10, 0), False),
+        ("nvfp4", (12, 0), False),
+    ],
+)
+def test_software_is_needed_only_where_hardware_cannot(fmt: str, capability: Any, wanted: bool) -> None:
+    assert needed(fmt, capability) is wanted
+
+
+def test_an_unknown_format_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown format 'int3'; the tensor core knows bf16, fp8, mxfp8, nvfp4"):
+        needed("int3", None)
+
+
+def test_everything_is_restored_on_exit() -> None:
+    importlib.import_module(WORKFLOW)
+    before = namespaces()
+    with software_tensor_core(device_capability=(8, 0)):
+        assert namespaces() != before
+    assert namespaces() == before
+
+
+def test_everything_is_restored_after_an_exception() -> None:
+    importlib.import_module(WORKFLOW)
+    before = namespaces()
+    with pytest.raises(KeyError), software_tensor_core(device_capability=(8, 0)) as core, core.capture(print):
+        raise KeyError("a fault inside")
+    assert namespaces() == before
+    assert not tensor_core._active
+
+
+def test_nothing_is_left_behind_when_entering_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(lifted: object) -> Any:
+        raise ImportError("torchao is broken tonight")
+
+    hardware = torch._scaled_mm
+    monkeypatch.setattr(tensor_core, "answers", broken)
+    with pytest.raises(ImportError, match="broken tonight"), software_tensor_core(device_capability=(8, 0)):
+        pass
+    assert torch._scaled_mm is hardware
+    assert not tensor_core._active
+
+
+def test_contexts_nest_and_both_count() -> None:
+    call = mxfp8_call()
+    hardware = torch._scaled_mm
+    with software_tensor_core(device_capability=(8, 0)) as outer:
+        call()
+        with software_tensor_core(device_capability=(8, 0)) as inner:
+            call()
+        call()
+        assert torch._scaled_mm is not hardware
+    assert outer.calls == {"mxfp8": 3}
+    assert inner.calls == {"mxfp8": 1}
+
+
+def test_a_nested_context_of_another_capability_is_refused() -> None:
+    with (
+        software_tensor_core(device_capability=(9, 0)),
+        pytest.raises(ValueError, match=r"capability \(9, 0\) is already active; leave it before asking for \(8, 0\)"),
+        software_tensor_core(device_capability=(8, 0)),
+    ):
+        pass
+
+
+def test_nothing_is_patched_where_hardware_has_everything() -> None:
+    importlib.import_module(WORKFLOW)
+    before = namespaces()
+    with software_tensor_core(device_capability=(10, 0)) as core:
+        assert namespaces() == before
+        assert not core.emulated
+
+
+def test_fp8_is_left_to_hardware_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[tuple[Any, Any]] = []
+    hardware = torch._scaled_mm
+
+    def stand_in(*args: Any, **kwargs: Any) -> Tensor:
+        received.append((args, kwargs))
+        return hardware(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "_scaled_mm", stand_in)
+    with software_tensor_core(device_capability=(9, 0)) as core:
+        result = fp8_call()()
+        mxfp8_call()()
+    (args, kwargs) = received[0]
+    assert len(received) == 1
+    assert args[0].dtype == torch.float8_e4m3fn
+    assert kwargs == {"out_dtype": torch.bfloat16}
+    assert bool((result == 32).all())
+    assert core.calls == {"mxfp8": 1}
+
+
+def test_what_the_hardware_multiplies_is_captured_too() -> None:
+    hardware = torch._scaled_mm
+    for capability in [(9, 0), (10, 0)]:
+        seen: list[Multiplication] = []
+        with software_tensor_core(device_capability=capability) as core:
+            with core.capture(seen.append), core.capture(seen.append):
+                result = fp8_call()()
+            fp8_call()()
+        assert [call.kind for call in seen] == ["fp8", "fp8"]
+        assert seen[0].result is result
+        assert torch._scaled_mm is hardware
+        assert not core.calls
+
+
+def test_capture_sees_operands_and_result() -> None:
+    seen: list[Multiplication] = []
+    bias = torch.ones(16).bfloat16()
+    call = mxfp8_call(bias=bias)
+    with software_tensor_core(device_capability=(8, 0)) as core:
+        call()
+        with core.capture(seen.append):
+            result = call()
+        call()
+    assert core.calls == {"mxfp8": 3}
+    assert len(seen) == 1
+    assert (seen[0].a.shape, seen[0].b.shape, seen[0].inner) == ((20, 64), (64, 16), 64)
+    assert seen[0].bias is not None
+    assert torch.equal(seen[0].bias, bias)
+    assert torch.equal(seen[0].result, result)
+
+
+def refusals() -> list[Any]:
+    fp8 = torch.float8_e4m3fn
+    a, b = torch.ones(4, 64).to(fp8), torch.ones(16, 64).to(fp8).t()
+    e8m0 = torch.full((512,), 127, dtype=torch.uint8).view(torch.float8_e8m0fnu)
+    rows = (torch.ones(4, 1), torch.ones(1, 16))
+    bf16 = {"out_dtype": torch.bfloat16}
+    fp4 = torch.zeros(4, 20, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    e4m3 = torch.ones(512).to(fp8)
+    return [
+        pytest.param((a.int(), b.int(), *rows), bf16, "known are fp8 elements", id="int"),
+        pytest.param((a, b, e8m0, rows[1]), bf16, "known are fp8 elements", id="mixed scales"),
+        pytest.param((a, b, e8m0[:128], e8m0), bf16, "scale_a must hold 512 contiguous values", id="untiled scales"),
+        pytest.param((a, b, e8m0, e8m0), {}, "the result must be bfloat16, float16 or float32", id="fp8 result"),
+        pytest.param((a, b.contiguous(), e8m0, e8m0), bf16, "b column-major", id="b row-major"),
+        pytest.param((a, b[:32], e8m0, e8m0), bf16, r"a must be \(M, K\) and b \(K, N\)", id="inner sizes"),
+        pytest.param(
+            (a, b, *rows[::-1]), bf16, r"fp8 scales must be two single numbers, or \(4, 1\) and \(1, 16\)", id="swapped"
+        ),
+        pytest.param((fp4, fp4.t(), e4m3, e4m3), bf16, "K = 40 is no multiple of the nvfp4 block of 16", id="ragged K"),
+        pytest.param(
+            (a, b, *rows), {**bf16, "bias": torch.ones(3).bfloat16()}, "the bias must have 16 values", id="bias"
+        ),
+        pytest.param(
+            (a, b, *rows), {**bf16, "bias": torch.ones(16)}, "the bias must have the type of the result", id="wide bias"
+        ),
+        pytest.param(
+            (a, b, *rows),
+            {**bf16, "scale_result": torch.ones(2)},
+            "scale_result must be one float32 number",
+            id="result",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("operands", "options", "reason"), refusals())
+def test_operands_it_does_not_understand_are_refused_by_name(operands: Any, options: Any, reason: str) -> None:
+    with (
+        software_tensor_core(device_capability=(8, 0)) as core,
+        pytest.raises(UnsupportedOperands, match=reason) as refusal,
+    ):
+        torch._scaled_mm(*operands, **options)
+    message = str(refusal.value)
+    for tensor in operands:
+        assert f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}" in message
+    assert not core.calls
+
+
+def test_an_unswizzled_recipe_is_refused() -> None:
+    functional = torch.nn.functional
+    elements = torch.ones(128, 128).to(torch.float8_e4m3fn)
+    scale = torch.full((512,), 127, dtype=torch.uint8).view(torch.float8_e8m0fnu)
+    recipe = functional.ScalingType.BlockWise1x32
+    with software_tensor_core(device_capability=(8, 0)), pytest.raises(UnsupportedOperands, match="128x4 tiles"):
+        functional.scaled_mm(elements, elements.t(), scale, recipe, scale, recipe)
+
+
+def test_only_the_handlers_guards_are_lifted() -> None:
+    """mx_tensor asks the same guard whether it may emit Blackwell's PTX: there the answer stays truthful."""
+    workflow = importlib.import_module(WORKFLOW)
+    mx_tensor = importlib.import_module("torchao.prototype.mx_formats.mx_tensor")
+    guard = importlib.import_module("torchao.utils").is_sm_at_least_100
+    with software_tensor_core(device_capability=(9, 0)):
+        assert workflow.is_sm_at_least_100()
+        assert getattr(mx_tensor, "is_sm_at_least_100", guard) is guard
+        assert importlib.import_module("torchao.utils").is_sm_at_least_100 is guard
+
+
+def test_a_guard_is_found_under_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = importlib.import_module(WORKFLOW)
+    guard = importlib.import_module("torchao.utils").is_sm_at_least_100
+    monkeypatch.setattr(workflow, "has_blackwell", guard, raising=False)
+    with software_tensor_core(device_capability=(9, 0)):
+        assert workflow.has_blackwell() is True
+    assert workflow.has_blackwell is guard
+
+
+def test_fp8s_own_check_keeps_its_other_half() -> None:
+    from torchao.quantization import PerRow, PerTensor, quant_api
+
+    with software_tensor_core(device_capability=(8, 0)):
+        quant_api._check_hardware_support([PerRow(), PerRow()])
+        with pytest.raises(ValueError, match="granularit"):
+            quant_api._check_hardware_support([PerRow(), PerTensor()])
