@@ -1,6 +1,6 @@
 """A run as the gate leaves it, made up from a seed: for tests of what is done with one, and to look at the report.
 
-`python tests/suite/record_samples.py DIR` writes one and renders its report.
+`python -m tests.suite.record_samples DIR` writes one and renders its report.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from fixtures.judge.verdict import Check, Verdict, against, equals, errored, failed, settle, skipped
+from fixtures.record.report import write_summaries
 from fixtures.record.run import RunFolder, check_records
 from fixtures.record.schema import DeviceRecord, GateRecord, PictureRecord, RunHeader
 
@@ -261,5 +262,4 @@ def _heated(heat: npt.NDArray[np.float64]) -> Picture:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    print(write_run(Path(sys.argv[1])))
+    print(write_summaries(write_run(Path(sys.argv[1])))[1])
