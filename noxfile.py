@@ -7,6 +7,7 @@ torchao, mslk, diffusers, transformers and accelerate).
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -169,19 +170,17 @@ def variables(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def targets(arguments: Sequence[str], default: str) -> list[str]:
-    """`default`, unless the user named test files or folders."""
-    named = any(
-        not argument.startswith("-") and (ROOT / argument.partition("::")[0]).exists() for argument in arguments
-    )
+    """`default`, unless the user named files or folders of tests."""
+    paths = [(ROOT / argument.partition("::")[0]).resolve() for argument in arguments if not argument.startswith("-")]
+    named = any(path.is_relative_to(ROOT / "tests") and path.exists() for path in paths)
     return [] if named else [default]
 
 
 def reason(arguments: Sequence[str]) -> str:
     """The text after `--reason`, or nothing."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     given = [
         argument.partition("=")[2] if "=" in argument else following
-        for argument, following in pairs
+        for argument, following in itertools.pairwise([*arguments, ""])
         if argument.partition("=")[0] == "--reason"
     ]
     return given[-1].strip() if given else ""

@@ -1,0 +1,220 @@
+"""The noxfile: what it refuses, what it passes on, and that exit codes and signals go through. Installs nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import nox
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def load_noxfile() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("suite_noxfile", ROOT / "noxfile.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+noxfile = load_noxfile()
+
+
+class Quiet:
+    """A nox session without nox: it runs nothing and remembers what it was told."""
+
+    name = "gate"
+
+    def __init__(self, *, install_only: bool = False) -> None:
+        self.said: list[str] = []
+        self._install_only = install_only
+
+    def run(self, *command: str, log: bool) -> bool | None:
+        return None if self._install_only else True
+
+    def log(self, text: str) -> None:
+        self.said.append(text)
+
+    warn = log
+
+
+def suite(*arguments: str) -> tuple[str, list[str], list[str]]:
+    made: tuple[str, list[str], list[str]] = noxfile.Suite(sys.executable, [], list(arguments))
+    return made
+
+
+def run_nox(*arguments: str, home: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nox", "--envdir", str(home), *arguments]
+    environment = os.environ | ({} if path is None else {"PATH": path})
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_sessions_explain_themselves_in_one_sentence() -> None:
+    sessions = {name: value for name, value in vars(noxfile).items() if hasattr(value, "venv_backend")}
+    assert {"gate", "b200", "hopper", "cpu", "tests", "rebaseline", "report", "lint"} <= set(sessions)
+    for name, session in sessions.items():
+        assert re.fullmatch(r"[A-Z].*[.`]", (session.__doc__ or "").splitlines()[0]), name
+
+
+def test_no_session_lists_the_sessions(tmp_path: Path) -> None:
+    done = run_nox(home=tmp_path)
+    assert done.returncode == 0
+    assert "gate -> Judge the stack" in done.stdout
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 5, 6, 7, 8])
+def test_exit_code_of_pytest_is_exit_code_of_nox(code: int) -> None:
+    with pytest.raises(SystemExit) as left:
+        noxfile.run(Quiet(), suite(), "-c", f"raise SystemExit({code})")
+    assert left.value.code == code
+
+
+def test_green_goes_on() -> None:
+    noxfile.run(Quiet(), suite(), "-c", "")
+
+
+def test_install_only_runs_nothing() -> None:
+    noxfile.run(Quiet(install_only=True), suite(), "-c", "raise SystemExit(1)")
+
+
+def test_command_gets_overrides_and_finds_our_fixtures(tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    program = f"import os, fixtures; open({str(answer)!r}, 'w').write(os.environ['GATE_OVERRIDES'] + fixtures.__file__)"
+    made = noxfile.Suite(sys.executable, ["torchao 0.17.0 (override; pinned ==0.18.0)"], [])
+    noxfile.run(Quiet(), made, "-c", program)
+    assert answer.read_text() == f'["{made.overrides[0]}"]{ROOT / "fixtures" / "__init__.py"}'
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_kill_reaches_the_run_as_an_interrupt_that_lets_it_finish(tmp_path: Path) -> None:
+    answer = tmp_path / "answer"
+    child = f"""
+import os, signal, sys, time
+try:
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(60)
+except KeyboardInterrupt:
+    open({str(answer)!r}, "w").write("wrote what it had")
+    sys.exit(2)
+"""
+    parent = (
+        "from tests.suite.test_noxfile import Quiet, noxfile, suite\n"
+        f"raise SystemExit(noxfile.call(Quiet(), suite(), '-c', {child!r}))"
+    )
+    command = [sys.executable, "-c", parent]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=120)
+    assert answer.read_text() == "wrote what it had"
+    assert done.returncode == 2
+
+
+def test_signal_reads_as_in_a_shell() -> None:
+    assert noxfile.exit_status(-signal.SIGKILL) == 137
+    assert noxfile.exit_status(6) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "tests/gate"),
+        (["--model", "flux1-dev", "-x"], "tests/gate"),
+        (["--baselines", "baselines"], "tests/gate"),
+        (["tests/gate/test_nowhere.py"], "tests/gate"),
+        (["tests/suite/test_noxfile.py"], None),
+        (["tests/suite/test_noxfile.py::test_green_goes_on", "-x"], None),
+    ],
+)
+def test_named_tests_replace_the_default_ones(arguments: list[str], expected: str | None) -> None:
+    assert noxfile.targets(arguments, "tests/gate") == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        (None, "no working NVIDIA driver"),
+        ("", "found no GPU"),
+        ("NVIDIA H100 80GB HBM3, 9.0\nNVIDIA H100 80GB HBM3, 9.0\n", "found NVIDIA H100 80GB HBM3 (9.0), NVIDIA H100"),
+        ("Odd, name, [N/A]\n", "found Odd, name ([N/A])"),
+    ],
+)
+def test_b200_says_what_is_missing(listing: str | None, words: str) -> None:
+    sentence = noxfile.missing_for_b200(listing)
+    assert words in sentence
+    assert "compute capability 10.0" in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("listing", ["NVIDIA B200, 10.0\n", "NVIDIA H100, 9.0\nNVIDIA B300, 10.3\n", "X, 12.0"])
+def test_b200_accepts_sm_100_and_later(listing: str) -> None:
+    assert noxfile.missing_for_b200(listing) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for nvidia-smi with a shell script")
+def test_b200_without_sm_100_is_red_and_installs_nothing(tmp_path: Path) -> None:
+    stand_in = tmp_path / "bin" / "nvidia-smi"
+    stand_in.parent.mkdir()
+    stand_in.write_text("#!/bin/sh\necho 'NVIDIA H200, 9.0'\n")
+    stand_in.chmod(0o755)
+    done = run_nox("-s", "b200", home=tmp_path / "home", path=f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 7
+    assert "needs a GPU of compute capability 10.0 or higher (B200); found NVIDIA H200 (9.0)" in done.stderr
+    assert not any((tmp_path / "home").glob("*/bin"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ""),
+        (["--reason"], ""),
+        (["--reason", "  "], ""),
+        (["--reason="], ""),
+        (["--case", "x", "--reason", "new torch"], "new torch"),
+        (["--reason=new torch"], "new torch"),
+    ],
+)
+def test_reason_is_read_as_pytest_reads_it(arguments: list[str], expected: str) -> None:
+    assert noxfile.reason(arguments) == expected
+
+
+def test_rebaseline_without_a_reason_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    done = run_nox("-s", "rebaseline", "--", "--model", "flux1-dev", home=tmp_path)
+    assert done.returncode == 4
+    assert 'add --reason "' in done.stderr
+    assert not any(tmp_path.glob("*/bin"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--torchao"], "--torchao needs a value"),
+        (["--torchao", "nowhere.whl"], "--torchao nowhere.whl: there is no such wheel"),
+        (["--torch", "newest"], "--torch newest: neither a version nor"),
+    ],
+)
+def test_bad_override_ends_in_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run_nox("-s", "gate", "--", *arguments, home=tmp_path)
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.glob("*/bin"))
+
+
+def test_user_variables_win_over_defaults() -> None:
+    told = noxfile.variables({"TORCH_HOME": "/models", "PYTHONUNBUFFERED": "0", "PYTHONPATH": "/mine"})
+    assert told["TORCH_HOME"] == "/models"
+    assert told["PYTHONUNBUFFERED"] == "0"
+    assert told["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/mine"]
+
+
+def test_noxfile_imports_nothing_of_ours() -> None:
+    assert not re.search(r"^\s*(from|import) fixtures", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    assert nox.options.sessions == []
