@@ -1,0 +1,304 @@
+"""The page: whole in one file, the verdict first, nothing in it that a message could inject."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fixtures.judge.verdict import against, equals, errored
+from fixtures.record import report
+from fixtures.record.embed import embed, picture_check
+from fixtures.record.figures import bullet, line_chart, strip_plot, time_bar
+from fixtures.record.run import RunFolder, check_records, read_run
+from fixtures.record.schema import PictureRecord
+from tests.suite.record_samples import CASES, header, record, write_run
+
+VOID = {"meta", "img", "input", "br", "link"}
+EVIL = "<script>alert(1)</script> \"'><img src=x onerror=alert(2)> {{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "title"}:
+            self.text.append(data)
+
+    def words(self) -> str:
+        """The text that a reader sees, in order."""
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run with red gates."""
+    return write_run(tmp_path_factory.mktemp("red"))
+
+
+@pytest.fixture(scope="module")
+def page(red: Path) -> str:
+    """Its page."""
+    return report.write_summaries(red)[1].read_text()
+
+
+def test_the_page_opens_with_the_verdict_and_the_next_command(page: str) -> None:
+    text = Page(page).words()
+    assert text.startswith("RED 3 fail, 1 error, 1 unsure, 30 pass, 3 skip At least one gate failed.")
+    assert text.index("nox -s rebaseline -- flux1-dev/bf16-tiny-bs2-eager") < 200
+    assert "<title>RED: 3 fail" in page
+
+
+def test_every_tag_is_closed_and_every_link_lands(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.open == []
+    anchors = {attributes["id"] for _, attributes in parsed.tags if attributes.get("id")}
+    links = {attributes["href"] or "" for tag, attributes in parsed.tags if tag == "a"}
+    assert len(links) > 30
+    assert {link.removeprefix("#") for link in links} <= anchors
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    parsed = Page(page)
+    assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object"}
+    sources = [attributes["src"] or "" for tag, attributes in parsed.tags if tag == "img"]
+    assert len(sources) == 4 * len([case for case in CASES if "bf16" not in case]) * 3
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"https?://|url\(|@import", page)
+
+
+def test_red_cases_come_first(page: str) -> None:
+    order = re.findall(r'<section class="case" id="[^"]*?(flux1-dev/[^"]+)"', page)
+    assert sorted(order) == sorted(CASES)
+    assert set(order[:4]) == {CASES[1], CASES[3], CASES[4], CASES[5]}
+
+
+def test_the_page_tells_stack_metric_arithmetic_and_time(page: str) -> None:
+    text = Page(page).words()
+    for part in (
+        "torch 2.14.1+cpu",
+        "torchao 0.18.0",
+        "lpips-alex",
+        "emulated and native",
+        "AMD EPYC 9R14",
+        "time 2 min",
+    ):
+        assert part in text
+
+
+def test_pictures_stand_side_by_side_with_their_distance(page: str, red: Path) -> None:
+    entry = next(line for line in read_run(red).records if line.gate == "quality" and line.case == CASES[4])
+    for picture in entry.pictures:
+        assert picture.distance is not None
+        assert f"<b>{picture.distance:.4g}</b>" in page
+    assert Page(page).words().count("bf16 nvfp4 distance") == 8
+
+
+def test_velocities_and_rounds_are_drawn(page: str) -> None:
+    assert (
+        page.count('class="line floor"')
+        == page.count('class="line baseline"')
+        == page.count('class="line measured"')
+        == 4
+    )
+    assert page.count('class="median"') == 8
+
+
+def hostile(root: Path) -> Path:
+    """A run whose every text tries to break out."""
+    folder = RunFolder.create(root, "run")
+    folder.write_header(
+        header("run", overrides=[EVIL], stack={EVIL: EVIL}, command=[EVIL], cases=[EVIL, "other" + EVIL], lane=EVIL)
+    )
+    picture = PictureRecord(prompt=EVIL, reference=EVIL, candidate=EVIL, heat_map=EVIL, distance=0.5)
+    checks = [
+        against(EVIL, 0.5, ceiling=0.1, unit=EVIL, source=EVIL, note=EVIL),
+        errored(EVIL, EVIL),
+        equals(EVIL, 2, 2, note=EVIL),
+    ]
+    details = {EVIL: EVIL, "per_step_db": [1.0, 2.0], "seconds": [1.0], "list": [EVIL]}
+    extra: dict[str, Any] = {"pictures": [picture], "details": details, "note": EVIL, "reproduce": EVIL, "next": EVIL}
+    folder.append(record(EVIL, EVIL, checks, arithmetic=EVIL, metric=EVIL, seconds={EVIL: 1.0}, **extra))
+    folder.append(record("quality", "skipped" + EVIL, [equals("x", 1, 1)]))
+    folder.finish()
+    return folder.path
+
+
+def test_no_text_can_break_out_of_the_page(tmp_path: Path) -> None:
+    page = report.write_summaries(hostile(tmp_path))[1].read_text()
+    parsed = Page(page)
+    assert parsed.open == []
+    assert not [tag for tag, attributes in parsed.tags if tag == "script" or "onerror" in attributes]
+    assert "<script" not in page
+    assert "49" not in Page(page).words().replace("149", "")
+    assert "alert(1)" in parsed.words()
+
+
+def test_a_message_survives_as_text(tmp_path: Path) -> None:
+    page = report.write_summaries(hostile(tmp_path))[1].read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_run_cut_short_says_so(tmp_path: Path) -> None:
+    text = Page(report.write_summaries(write_run(tmp_path, killed=True, red=False))[1].read_text()).words()
+    assert text.startswith("UNFINISHED 18 pass, 1 skip The run did not come to its end, so nothing is proven.")
+    assert "It had come to 19 of 40 gates." in text
+    assert "blank: not run, or the gate does not speak about the case" in text
+    assert f"No gate ran of {CASES[4]} and {CASES[5]}." in text
+
+
+def test_the_summary_file_names_verdict_reds_and_skips(red: Path, page: str) -> None:
+    assert page
+    summary = json.loads((red / "report.json").read_text())
+    assert (summary["verdict"], summary["exit_code"]) == ("red", 1)
+    assert summary["counts"] == {"fail": 3, "error": 1, "unsure": 1, "pass": 30, "skip": 3}
+    assert [entry["verdict"] for entry in summary["reds"]] == ["fail", "fail", "fail", "error", "unsure"]
+    assert {skip["gate"] for skip in summary["skips"]} == {"digest"}
+    assert summary["cases"][CASES[4]]["quality"] == "fail"
+    assert "NaN" not in (red / "report.json").read_text()
+
+
+def test_the_command_renders_one_run_beside_its_records(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(red.parent / "latest")]) == 0
+    assert Path(capsys.readouterr().out.strip()).samefile(red / "report.html")
+
+
+def test_the_command_merges_runs_with_the_worst_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    green = write_run(tmp_path, red=False, run_id="20261122T164000Z-aaaa")
+    red = write_run(tmp_path, run_id="20261122T164000Z-bbbb")
+    assert report.main([str(green), str(red)]) == 0
+    written = Path(capsys.readouterr().out.strip())
+    assert written.parent.samefile(tmp_path)
+    parsed = Page(written.read_text())
+    sections = [
+        attributes["id"] for tag, attributes in parsed.tags if tag == "section" and attributes["class"] == "run"
+    ]
+    assert sections == [red.name, green.name]
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert report.main([str(green), str(red), "--out", str(tmp_path / "x.html")]) == 0
+    assert (tmp_path / "x.html").read_text() == written.read_text()
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["."], ["nowhere", "--out", "x.html"]])
+def test_a_bad_folder_is_one_sentence(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert report.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert arguments[0] in said.err
+    assert "results/latest" in said.err
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(red), "--out", str(red / "no" / "page.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def picture(folder: Path, name: str, size: tuple[int, int], *, noise: bool = False) -> str:
+    """A picture in the run's folder."""
+    image = Image.effect_noise(size, 80).convert("RGB") if noise else Image.new("RGB", size, (9, 9, 9))
+    image.save(folder / name)
+    return name
+
+
+def test_small_pictures_are_shown_as_they_are_and_large_ones_smaller(tmp_path: Path) -> None:
+    small = embed(tmp_path, picture(tmp_path, "small.png", (128, 128)))
+    large = embed(tmp_path, picture(tmp_path, "large.png", (1024, 1024), noise=True))
+    strip = embed(tmp_path, picture(tmp_path, "strip.png", (900, 128)))
+    assert small is not None
+    assert large is not None
+    assert strip is not None
+    assert small.uri.startswith("data:image/png")
+    assert large.uri.startswith("data:image/webp")
+    assert len(large.uri) < (tmp_path / "large.png").stat().st_size
+    assert (small.wide, large.wide, strip.wide) == (False, False, True)
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/etc/passwd", "missing.png", "text.png", "a.svg", "", None])
+def test_what_is_no_picture_of_the_run_is_not_shown(tmp_path: Path, name: str | None) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    picture(tmp_path, "outside.png", (8, 8))
+    (folder / "text.png").write_text("secret")
+    (folder / "a.svg").write_text("<svg onload='alert(1)'/>")
+    assert embed(folder, name) is None
+
+
+def numbers(markup: str) -> Iterator[float]:
+    """Every coordinate of a drawing."""
+    for match in re.findall(r' (?:x|y|x1|x2|y1|y2|cx|cy|width|height)="([^"]*)"', markup):
+        yield float(match)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        against("below its floor", 0.2, floor=1.4, interval=(0.1, 0.3)),
+        against("above its ceiling", 900.0, ceiling=1.0),
+        against("in a narrow range", 1.0, floor=0.99, ceiling=1.01),
+        against("far out of a narrow range", 50.0, floor=0.99, ceiling=1.01),
+        against("negative", -12.0, floor=-9.0, unit="dB"),
+        against("zero", 0.0, ceiling=0.5),
+    ],
+    ids=lambda check: str(check.name),
+)
+def test_a_bullet_stays_on_its_track(check: Any) -> None:
+    drawn = bullet(check_records([check])[0])
+    assert all(0 <= number <= 160 for number in numbers(drawn))
+    assert f'class="dot {check.verdict}"' in drawn
+
+
+def test_where_there_is_nothing_to_draw_nothing_is_drawn() -> None:
+    assert bullet(check_records([equals("n", 2, 2)])[0]) == ""
+    assert bullet(check_records([errored("n", "no value")])[0]) == ""
+    assert line_chart({}, x_label="step", unit="dB") == ""
+    assert line_chart({"measured": []}, x_label="step", unit="dB") == ""
+    assert strip_plot({"bf16": []}, of="seconds") == ""
+    assert time_bar({}) == ""
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [-1.0, 40.0, 3.0]])
+def test_charts_stay_inside_their_frame(values: list[float]) -> None:
+    chart = line_chart({"floor": [2.0], "measured": values}, x_label="step", unit="dB")
+    assert all(0 <= number <= 360 for number in numbers(chart))
+    points = re.findall(r'points="([^"]*)"', chart)
+    assert len(points[1].split()) == len(values)
+    assert all(0 <= number <= 360 for number in numbers(strip_plot({"bf16": values, "nvfp4": values}, of="seconds")))
+
+
+def test_a_picture_is_judged_by_the_ceiling_of_the_worst() -> None:
+    checks = check_records([against("mean", 0.2, ceiling=0.3), against("worst", 0.4, ceiling=0.5)])
+    judge = picture_check(checks, [0.1, 0.4])
+    assert judge is not None
+    assert judge.name == "worst"
+    assert picture_check(checks, [0.1]) is None
+    assert picture_check(checks, []) is None
