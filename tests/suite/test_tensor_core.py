@@ -39,7 +39,8 @@ def mxfp8_call(**extra: Any) -> Call:
 
 def fp8_call() -> Call:
     a, b = torch.ones(4, 32).to(torch.float8_e4m3fn), torch.ones(16, 32).to(torch.float8_e4m3fn)
-    return lambda: torch._scaled_mm(a, b.t(), torch.ones(4, 1), torch.ones(1, 16), out_dtype=torch.bfloat16)
+    one = torch.tensor(1.0)
+    return lambda: torch._scaled_mm(a, b.t(), one, one, out_dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,19 @@ def fp8_call() -> Call:
 )
 def test_software_is_needed_only_where_hardware_cannot(fmt: str, capability: Any, wanted: bool) -> None:
     assert needed(fmt, capability) is wanted
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted"), [("cpu", None), ("cuda", (10, 0)), (None, (10, 0)), (torch.device("cuda"), (10, 0))]
+)
+def test_a_pipeline_on_the_cpu_of_a_gpu_machine_gets_everything(
+    device: Any, wanted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (10, 0))
+    with software_tensor_core(device=device) as core:
+        assert core.capability == wanted
+        assert bool(core.emulated) is (wanted is None)
 
 
 def test_an_unknown_format_is_named() -> None:

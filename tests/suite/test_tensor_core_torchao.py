@@ -219,13 +219,15 @@ def test_compiled_code_outlives_the_context_uncounted() -> None:
 @pytest.mark.parametrize("fmt", CONFIGS)
 def test_inductor_compiles_it_whole(fmt: str, mode: str) -> None:
     module, x = block().cuda(), activations(2, 33, 64, device="cuda")
-    with in_software() as core, torch.no_grad():
+    # Without it, inductor keeps intermediate values in float32 and NVFP4's activations round differently.
+    precise = torch._inductor.config.patch(emulate_precision_casts=True)
+    with in_software() as core, torch.no_grad(), precise:
         twin = quantized(module, fmt)
         eager = twin(x)
         faster = compiled(twin, mode=mode)
         results = [faster(x).clone() for _ in range(3)]
     for result in results:
-        assert sqnr_db(values(eager), values(result)) > 30
+        assert sqnr_db(values(eager), values(result)) > 40
     if mode == "default":
         assert core.calls == {fmt: 8}
 
