@@ -94,12 +94,15 @@ def test_a_last_line_that_was_cut_off_costs_only_itself(tmp_path: Path, cut: int
     assert [line.gate for line in run.records] == ["calls"]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     path = folder.path / "records.jsonl"
     whole = path.read_bytes()
     path.write_bytes(b'{"schema": 1}\n' + whole)
     with pytest.raises(RunUnreadable, match=r"records\.jsonl line 1 is damaged: run: Field required"):
+        read_run(folder.path)
+    path.write_bytes(whole + b'{"schema": 1}\n')
+    with pytest.raises(RunUnreadable, match=r"line 2 is damaged"):
         read_run(folder.path)
     path.write_bytes(whole + whole[:50] + b"\n" + whole)
     with pytest.raises(RunUnreadable, match=r"line 2 is damaged"):

@@ -229,6 +229,10 @@ def test_green_is_every_gate_entitled_and_every_case_proven(cases: list[tuple[st
     assert (exit_code(cases) == ExitCode.GREEN) is (bool(cases) and harmless and proven)
 
 
+def test_a_proven_case_does_not_vouch_for_another() -> None:
+    assert exit_code([("a", Verdict.PASS), ("b", Verdict.SKIP)]) == ExitCode.ONLY_SKIPS
+
+
 @given(runs, st.randoms(use_true_random=False))
 def test_the_exit_code_does_not_depend_on_order(cases: list[tuple[str, Verdict]], luck: object) -> None:
     shuffled = list(cases)
