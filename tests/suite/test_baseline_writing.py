@@ -16,6 +16,7 @@ from fixtures.judge.baseline import usable_sections
 from fixtures.record import files as files_module
 from fixtures.record.baseline import Baseline, BaselineError, load, path_of, stored_pictures
 from fixtures.record.diff import diff, diff_table
+from fixtures.record.recording import record_contributions
 from fixtures.record.sections import Speed, Velocity
 from fixtures.record.store import encode_png, merge_sections, save_atomic, store_pictures
 from tests.suite.baseline_samples import (
@@ -263,3 +264,46 @@ def test_old_stands_against_new() -> None:
 def test_a_first_recording_has_nothing_to_stand_against() -> None:
     assert all(change.old == "" and change.change == "new" for change in diff(None, baseline()))
     assert not any(change.moved for change in diff(baseline(), baseline()))
+
+
+def recorded(path: Path, *, refused: tuple[str, ...] = (), **sections: object) -> tuple[list[str], str]:
+    """What a rebaseline says and shows."""
+    console = Console(width=110, record=True, file=io.StringIO())
+    said = record_contributions(
+        {CASE: sections} if sections else {},
+        {},
+        refused=refused,
+        paths={CASE: path},
+        recipes={CASE: RECIPE},
+        reason="a faster machine",
+        device=HERE,
+        stack=NEW_STACK,
+        show=console.print,
+    )
+    return said, console.export_text()
+
+
+def test_a_rebaseline_of_one_gate_shows_and_keeps_the_others(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    said, table = recorded(path, speed=NEW_SPEED)
+    assert said == [f"{CASE}: recorded speed"]
+    assert "gone" not in table
+    assert "+22.0%" in table
+    assert load(path, CASE, RECIPE).provenance("speed").reason == "a faster machine"
+    assert load(path, CASE, RECIPE).velocity == baseline().velocity
+
+
+def test_a_rebaseline_replaces_a_damaged_record(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    path.write_text("{")
+    recorded(path, speed=NEW_SPEED, quality=quality())
+    assert load(path, CASE, RECIPE).section_names() == ("speed", "quality:lpips-alex")
+
+
+def test_a_rebaseline_never_records_a_red_case(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    before = contents(tmp_path)
+    said, _ = recorded(path, refused=(CASE,), speed=NEW_SPEED)
+    assert "not recorded, because one of its gates is red" in said[0]
+    assert contents(tmp_path) == before
+    assert "nothing was recorded" in recorded(path)[0][0]
