@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -150,6 +151,20 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ResultsUnwritable, match="the disk is full"):
         folder.write_header(header("x"))
     assert read_run(folder.path).header == header(folder.path.name)
+
+
+def test_a_line_that_fits_only_in_part_is_taken_back(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    path = folder.path / "records.jsonl"
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
+    try:
+        with pytest.raises(ResultsUnwritable, match="limit of a file's size"):
+            folder.append(record("calls", CASES[1], [against("calls", 16, floor=16)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
 
 
 def test_a_results_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
