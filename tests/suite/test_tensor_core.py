@@ -66,6 +66,7 @@ def test_software_is_needed_only_where_hardware_cannot(fmt: str, capability: Any
 def test_a_pipeline_on_the_cpu_of_a_gpu_machine_gets_everything(
     device: Any, wanted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    importlib.import_module(WORKFLOW)  # not while a GPU is pretended: torchao would define that GPU's kernels
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (10, 0))
     with software_tensor_core(device=device) as core:

@@ -70,7 +70,9 @@ def test_the_weight_reads_as_torchao_stored_it(fmt: str) -> None:
     with in_software():
         weight = quantized(layer, fmt).weight
     decoded = decode_weight(weight)
-    np.testing.assert_allclose(decoded, values(weight.dequantize(torch.float32)), rtol=2**-22)
+    # Until 0.17.0 torchao multiplied NVFP4's two scales in bfloat16 before it dequantized.
+    tolerance = 2.0**-7 if fmt == "nvfp4" else 0.0
+    np.testing.assert_allclose(decoded, values(weight.dequantize(torch.float32)), rtol=tolerance)
     assert 19 < sqnr_db(values(layer.weight), decoded) < 33
 
 
