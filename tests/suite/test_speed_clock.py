@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 # The runs inside share what is imported here: numpy cannot be loaded twice in one process.
-import fixtures.measure.clock  # noqa: F401
+from fixtures.measure.clock import RoundPlan
 
 pytest_plugins = ["pytester"]
 
@@ -54,7 +54,7 @@ def run(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> Any:
     def run_body(body: str, *arguments: str) -> pytest.RunResult:
         pytester.makepyfile(FAKE + "\n@pytest.mark.benchmark(timer=clock)\ndef test_it(benchmark):\n" + body)
         pytester.syspathinsert(pytestconfig.rootpath)
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments)
 
     return run_body
 
@@ -91,6 +91,43 @@ def test_noise_across_the_floor_stays_unsure_after_the_most_rounds(run: Any) -> 
     result.assert_outcomes(passed=1)
 
 
+def test_an_undecided_first_look_spends_the_rest_of_the_budget_on_a_second(run: Any, pytester: pytest.Pytester) -> None:
+    body = (
+        "    asked = []\n"
+        "    def undecided(samples):\n"
+        "        asked.append(len(samples.seconds))\n"
+        "        return True\n"
+        "    plan, heard = RoundPlan(maximum=25), []\n"
+        "    timings, _ = judged(\n"
+        "        benchmark, takes('bf16', 1.3), takes('fp8', 1.0), 1.2, plan,\n"
+        "        undecided=undecided, progress=lambda *n: heard.append(n)\n"
+        "    )\n"
+        "    assert asked == [10]\n"
+        "    assert timings.looks == 2\n"
+        "    assert heard[-1] == (25, 25)\n"
+        "    assert len(timings.samples.seconds) == len(timings.samples.reference_seconds) == 25\n"
+    )
+    run(body, "--benchmark-json=out.json").assert_outcomes(passed=1)
+    (entry,) = json.loads((pytester.path / "out.json").read_text())["benchmarks"]
+    assert entry["stats"]["rounds"] == len(entry["extra_info"]["reference_seconds"]) == 25
+
+
+def test_a_decided_first_look_is_the_last(run: Any) -> None:
+    result = run(
+        "    timings, _ = judged(\n"
+        "        benchmark, takes('bf16', 1.3), takes('fp8', 1.0), 1.2, undecided=lambda samples: False\n"
+        "    )\n"
+        "    assert (timings.looks, len(timings.samples.seconds)) == (1, 10)\n"
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("sizes", [{"pilot_rounds": 4}, {"minimum": 4}, {"minimum": 20, "maximum": 19}])
+def test_a_plan_too_small_for_an_interval_is_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="no stage can have fewer than 5"):
+        RoundPlan(**sizes)  # type: ignore[arg-type]
+
+
 def test_the_budget_bounds_the_rounds_of_slow_calls(run: Any) -> None:
     result = run(
         "    fp8 = takes('fp8', 80, 120, 90, 110, 100)\n"
@@ -101,13 +138,13 @@ def test_the_budget_bounds_the_rounds_of_slow_calls(run: Any) -> None:
     result.assert_outcomes(passed=1)
 
 
-def test_the_order_alternates_and_each_round_has_its_pair(run: Any) -> None:
+def test_sides_take_turns_and_the_order_swaps_halfway(run: Any) -> None:
     result = run(
         "    plan = RoundPlan(pilot_rounds=5, minimum=6, maximum=6, warmup_rounds=1)\n"
         "    bf16 = takes('bf16', *range(1, 100))\n"
         "    fp8 = takes('fp8', *range(1, 100))\n"
         "    timings, _ = judged(benchmark, bf16, fp8, 1.0, plan)\n"
-        "    assert LOG[12:] == ['bf16', 'fp8', 'fp8', 'bf16'] * 3 + ['bf16', 'fp8']\n"
+        "    assert LOG[12:] == ['bf16', 'fp8'] * 4 + ['fp8', 'bf16'] * 3\n"
         "    assert timings.samples.reference_seconds == timings.samples.seconds == (8, 9, 10, 11, 12, 13)\n"
         "    assert timings.pilot.reference_seconds == timings.pilot.seconds == (2, 3, 4, 5, 6)\n"
     )
@@ -152,7 +189,21 @@ def test_a_disabled_benchmark_is_an_error_with_a_remedy(run: Any) -> None:
 def test_a_clock_that_stands_still_is_an_error(run: Any) -> None:
     result = run("    judged(benchmark, takes('bf16', 0.0), takes('fp8', 0.0), 1.2)\n")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*CannotTime: the pilot's rounds hold no speedup: reference seconds hold 0*"])
+    result.stdout.fnmatch_lines(["*CannotTime: the timed calls hold no speedup: reference seconds hold 0*"])
+
+
+def test_the_real_clock_times_real_calls(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> None:
+    pytester.syspathinsert(pytestconfig.rootpath)
+    pytester.makepyfile(
+        FAKE
+        + "\ndef test_it(benchmark):\n"
+        + "    plan = RoundPlan(pilot_rounds=5, minimum=5, maximum=7)\n"
+        + "    work = lambda: sum(range(1000))\n"
+        + "    timings = interleaved_rounds(benchmark, work, work, plan=plan)\n"
+        + "    assert 5 <= len(timings.samples.seconds) == len(timings.samples.reference_seconds) <= 7\n"
+        + "    assert min(timings.samples.seconds + timings.samples.reference_seconds) > 0\n"
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest").assert_outcomes(passed=1)
 
 
 def test_two_clocks_are_an_error(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> None:
@@ -160,8 +211,30 @@ def test_two_clocks_are_an_error(pytester: pytest.Pytester, pytestconfig: pytest
         FAKE + "\ndef test_it(benchmark):\n    judged(benchmark, takes('bf16', 1.5), takes('fp8', 1.0), 1.2)\n"
     )
     pytester.syspathinsert(pytestconfig.rootpath)
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     result.stdout.fnmatch_lines(["*CannotTime: pytest-benchmark reads perf_counter*run without --benchmark-timer*"])
+
+
+def test_both_sides_run_without_a_tracer(run: Any) -> None:
+    result = run(
+        "    import sys\n"
+        "    before, seen = sys.gettrace(), set()\n"
+        "    def tracer(*_):\n"
+        "        return None\n"
+        "    def watching(call):\n"
+        "        def watched():\n"
+        "            seen.add(sys.gettrace())\n"
+        "            call()\n"
+        "        return watched\n"
+        "    sys.settrace(tracer)\n"
+        "    try:\n"
+        "        judged(benchmark, watching(takes('bf16', 1.3)), watching(takes('fp8', 1.0)), 1.2)\n"
+        "        after = sys.gettrace()\n"
+        "    finally:\n"
+        "        sys.settrace(before)\n"
+        "    assert seen == {None} and after is tracer\n"
+    )
+    result.assert_outcomes(passed=1)
 
 
 def test_no_collection_runs_inside_a_call_and_it_works_again_afterwards(run: Any) -> None:
