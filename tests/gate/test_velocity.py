@@ -9,6 +9,7 @@ import pytest
 
 from fixtures.catalog.schema import Case
 from fixtures.judge.closeness import judge_velocity, judge_velocity_drift
+from fixtures.judge.verdict import Check
 
 
 @pytest.mark.gate("velocity")
@@ -21,11 +22,12 @@ def test_each_step_predicts_what_bf16_predicts(case: Case, lab: Any, conclude: C
     with lab.spending("measure"):
         per_step = sqnr_per_step(subject, trajectory)
     checks = judge_velocity(per_step_db=per_step, floor=lab.limit(case, "velocity", "sqnr_worst_step"))
-    checks += lab.against_baseline(
-        case,
-        "velocity",
-        "loss against baseline",
-        lambda stored: judge_velocity_drift(per_step_db=per_step, stored=stored.per_step_db),
-    )
-    lab.contribute(case, "velocity", Velocity(per_step_db=per_step)) if per_step else None
-    conclude(checks, details={"per_step_db": per_step})
+    details = {"per_step_db": per_step}
+
+    def drift(stored: Velocity) -> list[Check]:
+        details["baseline_per_step_db"] = stored.per_step_db
+        return judge_velocity_drift(per_step_db=per_step, stored=stored.per_step_db)
+
+    checks += lab.against_baseline(case, "velocity", "loss against baseline", drift)
+    lab.contribute(case, "velocity", Velocity(per_step_db=per_step))
+    conclude(checks, details=details)
