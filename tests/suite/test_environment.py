@@ -6,6 +6,7 @@ The installations are real, of hand-made wheels from a folder; no index is asked
 from __future__ import annotations
 
 import http.server
+import os
 import socket
 import subprocess
 import threading
@@ -100,6 +101,13 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
     capsys.readouterr()
 
 
+def test_step_is_left_out_where_it_is_not_needed(tmp_path: Path, wheels: Path) -> None:
+    first = Step(requirements=("tinypackage==1.0",))
+    for name, program, expected in (("healthy", "import tinypackage", "1.0"), ("broken", "import nothing_such", "2.0")):
+        second = Step(requirements=("tinypackage==2.0",), unless=program)
+        assert version_in(env.prepare(Environment(name=name, steps=(first, second)), tmp_path)) == expected
+
+
 def test_unfinished_environment_is_finished(tmp_path: Path, wheels: Path) -> None:
     home = tmp_path / "home"
     base = Environment(name="suite", steps=(Step(requirements=("tinypackage==1.0",)),))
@@ -118,9 +126,17 @@ def test_copy_shares_large_files_and_owns_small_ones(tmp_path: Path) -> None:
     (source / "small.py").write_text("healthy = True\n")
     (source / "link").symlink_to("small.py")
     (source / env.STAMP).write_text("{}")
+    script = env.interpreter(source).with_name("pip")
+    script.parent.mkdir()
+    script.write_text(f"#!{env.interpreter(source)}\nimport pip\n")
+    program = script.with_name("ruff")
+    program.write_bytes(os.fsencode(source) + bytes(1 << 20))
     env._copy(source, tmp_path / "target")
     (tmp_path / "target" / "small.py").write_text("healthy = False\n")
     assert (source / "small.py").read_text() == "healthy = True\n"
     assert (tmp_path / "target" / "large.so").stat().st_ino == (source / "large.so").stat().st_ino
     assert (tmp_path / "target" / "link").is_symlink()
+    assert program.read_bytes().startswith(os.fsencode(source) + b"\0")
+    target_python = env.interpreter(tmp_path / "target")
+    assert target_python.with_name("pip").read_text() == f"#!{target_python}\nimport pip\n"
     assert not (tmp_path / "target" / env.STAMP).exists()

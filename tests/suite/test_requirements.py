@@ -112,6 +112,15 @@ def test_torchvision_follows_an_overridden_torch(tmp_path: Path) -> None:
     assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(released(PINNED, overrides).steps[0].requirements)
 
 
+def test_torch_of_another_build_than_torchvision_is_replaced(tmp_path: Path) -> None:
+    def last(given: str) -> Step:
+        return released(PINNED, [resolve_override("torch", given, relative_to=tmp_path)]).steps[-1]
+
+    assert last("2.13.0") == Step(requirements=("torch===2.13.0",), unless="import torchvision")
+    assert not last("2.13.0+cpu").unless
+    assert not last(">=2.13").unless
+
+
 def test_wheel_of_the_installed_version_is_installed_all_the_same(tmp_path: Path) -> None:
     make_wheel(tmp_path, "torchao", "0.18.0")
     override = resolve_override("torchao", "torchao-0.18.0-py3-none-any.whl", relative_to=tmp_path)
