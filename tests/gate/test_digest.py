@@ -23,5 +23,5 @@ def test_numerics_are_compared_with_the_baseline(case: Case, lab: Any, conclude:
         "digest",
         lambda stored: [judge_digest(digest=digest, stored=stored.sha256["denoiser outputs"])],
     )
-    lab.contribute(case, "digest", Digest(sha256={"denoiser outputs": digest}))
     conclude(checks, details={"digest": digest})
+    lab.contribute(case, "digest", lambda: Digest(sha256={"denoiser outputs": digest}))

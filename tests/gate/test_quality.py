@@ -31,20 +31,6 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
         lambda stored: [judge_quality_drift(distances=values, stored=stored.per_prompt, unit="LPIPS")],
     )
     sampling = lab.model(case).sampling(case.checkpoint)
-    if any(values):
-        lab.contribute(
-            case,
-            "quality",
-            Quality(
-                metric=lab.metric.name,
-                net="alex",
-                size=list(candidate.shape[1:-1]),
-                seed=sampling.seed,
-                prompts=list(sampling.prompts),
-                per_prompt=values,
-                controls={name: fmean(group) for name, group in controls.items()},
-            ),
-        )
     pictures = save_pairs(
         gate_run.picture_folder(),
         "quality",
@@ -54,3 +40,16 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
         distances=distances,
     )
     conclude(checks, pictures=pictures, details={"per_prompt": values, "controls": controls})
+    lab.contribute(
+        case,
+        "quality",
+        lambda: Quality(
+            metric=lab.metric.name,
+            net="alex",
+            size=list(candidate.shape[1:-1]),
+            seed=sampling.seed,
+            prompts=list(sampling.prompts),
+            per_prompt=values,
+            controls={name: fmean(group) for name, group in controls.items()},
+        ),
+    )

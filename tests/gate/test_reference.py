@@ -9,6 +9,7 @@ import pytest
 
 from fixtures.catalog.schema import Case
 from fixtures.judge.closeness import judge_reference
+from fixtures.judge.verdict import equals
 
 
 @pytest.mark.gate("reference")
@@ -16,15 +17,16 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
     case: Case, lab: Any, gate_run: Any, conclude: Callable[..., None]
 ) -> None:
     """On a CPU the checkpoint runs in float32: bf16 pictures differ between instruction sets, float32 ones do not."""
-    from fixtures.record.pictures import save_pairs
+    from fixtures.measure.pictures import shows_something
+    from fixtures.record.pictures import as_stored, save_pairs
 
     pictures, dtype = lab.unquantized_pictures(case)
-    lab.record_reference(case, pictures, dtype)
+    tonight = as_stored(pictures)
     shown: list[Any] = []
 
     def compare(stored: Any) -> Any:
         before = lab.stored_reference(case)
-        distances = lab.compare(before, pictures)
+        distances = lab.compare(before, tonight)
         values = [max(frame.value for frame in frames) for frames in distances]
         shown.extend(
             save_pairs(
@@ -32,7 +34,7 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
                 "reference",
                 prompts=[picture.prompt for picture in stored.pictures],
                 reference=before,
-                candidate=pictures,
+                candidate=tonight,
                 distances=distances,
             )
         )
@@ -40,5 +42,8 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
             distances=values, stored=len(stored.pictures), mean=lab.limit(case, "reference", "lpips_to_stored")
         )
 
-    checks = lab.against_baseline(case, "reference", "stored pictures", compare)
+    drawn = sum(shows_something(picture) for picture in pictures)
+    checks = [equals("pictures that show something", drawn, len(pictures))]
+    checks += lab.against_baseline(case, "reference", "stored pictures", compare)
     conclude(checks, pictures=shown, details={"dtype": dtype})
+    lab.record_reference(case, pictures, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fixtures.catalog.schema import Case
 from fixtures.judge.baseline import Refusal
 from fixtures.judge.speed import SpeedSamples, decisive_floors, judge_speed
-from fixtures.judge.verdict import errored, failed
+from fixtures.judge.verdict import Verdict, errored, failed, settle
 
 
 @pytest.mark.gate("speed")
@@ -32,6 +33,7 @@ def test_speedup_stays_above_floor(case: Case, lab: Any, conclude: Callable[...,
         if found is None
         else SpeedSamples(reference_seconds=tuple(found.reference_seconds), seconds=tuple(found.seconds))
     )
+    judge = partial(judge_speed, limits=limits, baseline=baseline, format=case.format, arithmetic=lab.arithmetic(case))
     reference, candidate, synchronize = lab.timed_calls(case)
     try:
         with lab.spending("time"):
@@ -40,6 +42,7 @@ def test_speedup_stays_above_floor(case: Case, lab: Any, conclude: Callable[...,
                 reference,
                 candidate,
                 plan=RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
+                undecided=lambda samples: settle(judge(samples=samples)).verdict is Verdict.UNSURE,
                 synchronize=synchronize,
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )
@@ -51,21 +54,14 @@ def test_speedup_stays_above_floor(case: Case, lab: Any, conclude: Callable[...,
     lab.contribute(
         case,
         "speed",
-        Speed(
+        lambda: Speed(
             seconds=list(samples.seconds),
             reference_seconds=list(samples.reference_seconds),
             ratio=ratio.ratio,
             interval=[ratio.low, ratio.high],
         ),
     )
-    checks = judge_speed(
-        samples=samples,
-        limits=limits,
-        baseline=baseline,
-        format=case.format,
-        arithmetic=lab.arithmetic(case),
-        disturbance=timings.disturbance,
-    )
+    checks = judge(samples=samples, disturbance=timings.disturbance)
     conclude(
         checks,
         details={"seconds": samples.seconds, "reference_seconds": samples.reference_seconds, "ratio": ratio.ratio},
