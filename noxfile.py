@@ -79,6 +79,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def bisect(session: nox.Session) -> None:
+    """Find which package and which version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.bisect", *suite.arguments)
+
+
+@nox.session(venv_backend="none")
+def compare(session: nox.Session) -> None:
+    """Put two stacks side by side, without any baseline: `nox -s compare -- --a torchao=0.17.0 --b torchao=0.18.0`."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.bisect.compare", *suite.arguments)
+
+
+@nox.session(venv_backend="none")
 def rebaseline(session: nox.Session) -> None:
     """Record what is normal on this machine: `nox -s rebaseline -- SELECTION --reason "why"`."""
     if not reason(session.posargs):

@@ -131,7 +131,7 @@ def test_copy_shares_large_files_and_owns_small_ones(tmp_path: Path) -> None:
     script.write_text(f"#!{env.interpreter(source)}\nimport pip\n")
     program = script.with_name("ruff")
     program.write_bytes(os.fsencode(source) + bytes(1 << 20))
-    env._copy(source, tmp_path / "target")
+    env.copy_environment(source, tmp_path / "target")
     (tmp_path / "target" / "small.py").write_text("healthy = False\n")
     assert (source / "small.py").read_text() == "healthy = True\n"
     assert (tmp_path / "target" / "large.so").stat().st_ino == (source / "large.so").stat().st_ino

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fixtures.build.install import Progress, explain, install_arguments, pip_has_own_index
+from fixtures.build.install import Progress, explain, install_arguments, pip_has_own_index, tells_progress
 from fixtures.build.requirements import Step
 
 
@@ -93,3 +93,10 @@ def test_progress_says_what_the_installer_does() -> None:
         "downloading torch (530.1 MB), 10 %",
         "unpacking 3 packages",
     ]
+
+
+def test_old_pip_is_not_asked_to_tell_progress() -> None:
+    assert not tells_progress("pip 23.2.1 from /usr/lib/python3/dist-packages/pip (python 3.11)\n")
+    assert not tells_progress("pip 24.0 from x (python 3.11)")
+    assert tells_progress("pip 24.1 from x (python 3.11)")
+    assert tells_progress("pip 26.1 from x (python 3.11)")

@@ -61,7 +61,9 @@ def run_nox(*arguments: str, home: Path, path: str | None = None) -> subprocess.
 
 def test_sessions_explain_themselves_in_one_sentence() -> None:
     sessions = {name: value for name, value in vars(noxfile).items() if hasattr(value, "venv_backend")}
-    assert {"gate", "b200", "hopper", "cpu", "tests", "rebaseline", "report", "lint"} <= set(sessions)
+    assert {"gate", "b200", "hopper", "cpu", "tests", "bisect", "compare", "rebaseline", "report", "lint"} <= set(
+        sessions
+    )
     for name, session in sessions.items():
         assert re.fullmatch(r"[A-Z].*[.`]", (session.__doc__ or "").splitlines()[0]), name
 
