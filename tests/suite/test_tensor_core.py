@@ -216,3 +216,14 @@ def test_fp8s_own_check_keeps_its_other_half() -> None:
         quant_api._check_hardware_support([PerRow(), PerRow()])
         with pytest.raises(ValueError, match="granularit"):
             quant_api._check_hardware_support([PerRow(), PerTensor()])
+
+
+def test_a_product_is_written_where_the_caller_planned_it() -> None:
+    """Inductor's code calls `torch._scaled_mm(..., out=buffer)`."""
+    call = mxfp8_call()
+    with software_tensor_core(device="cpu"):
+        expected = call()
+        buffer = torch.empty_like(expected)
+        returned = mxfp8_call(out=buffer)()
+    assert returned is buffer
+    assert torch.equal(buffer, expected)
