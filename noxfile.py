@@ -132,7 +132,8 @@ def prepare(session: nox.Session, lane: str) -> Suite:
 
 def run_gate(session: nox.Session, suite: Suite, *options: str) -> None:
     """pytest over tests/gate, or over the tests that the user named."""
-    run(session, suite, "-m", "pytest", *targets(suite.arguments, "tests/gate"), *options, *suite.arguments)
+    arguments = selected(suite.arguments)
+    run(session, suite, "-m", "pytest", *targets(arguments, "tests/gate"), *options, *arguments)
 
 
 def run(session: nox.Session, suite: Suite, *arguments: str) -> None:
@@ -188,6 +189,13 @@ def targets(arguments: Sequence[str], default: str) -> list[str]:
     paths = [(ROOT / argument.partition("::")[0]).resolve() for argument in arguments if not argument.startswith("-")]
     named = any(path.is_relative_to(ROOT / "tests") and path.exists() for path in paths)
     return [] if named else [default]
+
+
+def selected(arguments: Sequence[str]) -> list[str]:
+    """Bare words before the first option select cases or models: `nox -s gate -- flux1-dev`. Paths of tests stay."""
+    words = list(itertools.takewhile(lambda argument: not argument.startswith("-"), arguments))
+    bare = [word for word in words if targets([word], "")]
+    return [*(f"--case={word}" for word in bare), *(word for word in words if word not in bare), *arguments[len(words) :]]
 
 
 def reason(arguments: Sequence[str]) -> str:

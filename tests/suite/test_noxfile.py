@@ -220,3 +220,17 @@ def test_user_variables_win_over_defaults() -> None:
 def test_noxfile_imports_nothing_of_ours() -> None:
     assert not re.search(r"^\s*(from|import) fixtures", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     assert nox.options.sessions == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["flux1-dev", "--reason", "why"], ["--case=flux1-dev", "--reason", "why"]),
+        (["flux1-dev/nvfp4-tiny-bs1-eager"], ["--case=flux1-dev/nvfp4-tiny-bs1-eager"]),
+        (["--gate", "velocity"], ["--gate", "velocity"]),
+        (["tests/gate/test_speed.py", "--batch", "1"], ["tests/gate/test_speed.py", "--batch", "1"]),
+        ([], []),
+    ],
+)
+def test_bare_words_select_cases(arguments: list[str], expected: list[str]) -> None:
+    assert noxfile.selected(arguments) == expected
