@@ -1,0 +1,41 @@
+"""What several tests of the suite share: the gate in one process, and baselines that it recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
+
+RECORDED = ("manifest", "memory", "reference", "velocity", "quality", "digest")
+"""Gates that keep a baseline; speed is recorded apart, on a clock of its own."""
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> tuple[Gate, Outcome]:
+    """The gate, and the rebaseline that recorded its baselines: once a session."""
+    scratch = tmp_path_factory.mktemp("gate")
+    gate = Gate(
+        scratch=scratch, baselines=scratch / "baselines", checkpoints=pytestconfig.getoption("--checkpoint-folder")
+    )
+    selection = [*cases(BF16, FP8, MXFP8, NVFP4, NVFP4_BS2), *gates(*RECORDED)]
+    outcome = gate(*selection, "--rebaseline", "--reason", "what the tests compare with")
+    assert outcome.code == 0, outcome.text
+    return gate, outcome
+
+
+@pytest.fixture
+def gate(recording: tuple[Gate, Outcome], monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Runs the gate against the recorded baselines, which no test may change."""
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.delenv("GATE_OVERRIDES", raising=False)
+    return recording[0]
+
+
+@pytest.fixture
+def own_baselines(gate: Gate, tmp_path: Path) -> Path:
+    """A copy of the recorded baselines, to be damaged."""
+    import shutil
+
+    return Path(shutil.copytree(gate.baselines, tmp_path / "baselines"))
