@@ -56,7 +56,9 @@ def b200(session: nox.Session) -> None:
     missing = missing_for_b200(gpus())
     if missing:
         stop(session, missing, EXIT_ERROR)
-    run_gate(session, prepare(session, "nightly"), "--machine", "b200", "--checkpoint", "hub", "--no-skips")
+    suite = prepare(session, "nightly")
+    call(session, suite, "-m", "fixtures.bisect.keep", *session.posargs)
+    run_gate(session, suite, "--machine", "b200", "--checkpoint", "hub", "--no-skips")
 
 
 @nox.session(venv_backend="none")

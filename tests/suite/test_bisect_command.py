@@ -62,7 +62,7 @@ def test_baseline_tells_the_good_end() -> None:
     [
         ("torchao", Side(version="0.16.0"), Side(version="0.17.0"), "pytorch/ao/compare/v0.16.0...v0.17.0"),
         ("torchao", Side(version="0.17.0"), Side(version="0.16.0"), "pytorch/ao/compare/v0.16.0...v0.17.0"),
-        ("torch", Side(version="2.13.0+cpu", git="aa"), Side(version="2.14.1", git="bb"), "pytorch/pytorch/compare/aa...bb"),
+        ("torch", Side(version="2.13.0", git="a"), Side(version="2.14.1", git="b"), "pytorch/pytorch/compare/a...b"),
     ],
 )
 def test_compare_link_leads_from_the_older_to_the_newer(package: str, good: Side, bad: Side, link: str) -> None:

@@ -90,7 +90,7 @@ def source_of(releases: list[Release], version: str, name: str) -> str | None:
 
 
 def test_torchao_0_17_rounds_nvfp4_by_a_reciprocal(torchao: list[Release]) -> None:
-    """What moves every NVFP4 digest: the data are multiplied by a reciprocal scale and no longer divided by the scale."""
+    """What moves every NVFP4 digest: data are multiplied by a reciprocal and no longer divided by the scale."""
     name = "torchao/prototype/mx_formats/nvfp4_tensor.py"
     before, after = source_of(torchao, "0.16.0", name), source_of(torchao, "0.17.0", name)
     assert before is not None

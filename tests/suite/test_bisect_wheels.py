@@ -10,6 +10,7 @@ import pytest
 from packaging.version import Version
 
 from fixtures.bisect.index import offered
+from fixtures.bisect.keep import keep
 from fixtures.bisect.versions import IndexFile, Release
 from fixtures.bisect.wheels import NoWheel, WheelCache, merged, sha256
 from tests.suite.test_bisect_versions import served
@@ -98,3 +99,16 @@ def test_remains_of_killed_downloads_are_cleaned(tmp_path: Path) -> None:
     os.utime(remains, (time.time() - 100,) * 2)
     cache.shrink()
     assert not remains.exists()
+
+
+def test_installed_nightlies_are_kept_and_releases_are_not(tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    make_wheel(index, "torchao", "0.19.0.dev20261101")
+    make_wheel(index, "torch", "2.14.1")
+    cache = WheelCache(tmp_path / "cache")
+    versions = {"torchao": "0.19.0.dev20261101", "torch": "2.14.1", "mslk": "2026.11.1.dev20261101"}
+    (trouble,) = keep(versions, str(index), cache)
+    assert "mslk=2026.11.1.dev20261101: not offered here" in trouble
+    assert [file.filename for file in cache.offered("torchao")] == ["torchao-0.19.0.dev20261101-py3-none-any.whl"]
+    assert not cache.offered("torch")
