@@ -43,7 +43,7 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
         )
 
     drawn = sum(shows_something(picture) for picture in pictures)
-    checks = [equals("pictures that show something", drawn, len(pictures))]
-    checks += lab.against_baseline(case, "reference", "stored pictures", compare)
+    checks = lab.against_baseline(case, "reference", "stored pictures", compare)
+    checks.append(equals("pictures that show something", drawn, len(pictures)))
     conclude(checks, pictures=shown, details={"dtype": dtype})
     lab.record_reference(case, pictures, dtype)
