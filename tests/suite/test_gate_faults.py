@@ -248,7 +248,7 @@ def test_a_fault_is_seen_by_its_gates_and_only_by_them(
 ) -> None:
     broken.inject(monkeypatch)
     outcome = gate(*cases(broken.case), *gates(*broken.fail, *broken.error, *broken.green))
-    expected = {name: "fail" for name in broken.fail} | {name: "error" for name in broken.error}
+    expected = dict.fromkeys(broken.fail, "fail") | dict.fromkeys(broken.error, "error")
     assert outcome.verdicts() == expected | dict.fromkeys(broken.green, "pass"), outcome.text
     for name, pattern in {**broken.fail, **broken.error}.items():
         record = outcome.record(name)

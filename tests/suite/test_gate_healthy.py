@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from tests.suite.gate_runs import BF16, FP8, METRIC, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
 
 WITH_BASELINE = {"manifest", "memory", "velocity", "quality", "digest"}
@@ -33,7 +31,8 @@ def test_quantized_blocks_compile_whole_and_once(gate: Gate) -> None:
     outcome = gate(*cases(BF16, NVFP4), *gates("compile"))
     assert outcome.code == 0, outcome.text
     for case in (BF16, NVFP4):
-        assert re.match(r"graph breaks 0, expected 0 \(aot_eager\); recompiles", outcome.record("compile", case).message)
+        record = outcome.record("compile", case)
+        assert record.message.startswith("graph breaks 0, expected 0 (aot_eager); recompiles after warm-up 0, expected 0")
 
 
 def test_the_published_architecture_is_judged_without_its_weights(gate: Gate) -> None:
