@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bisect.answer import Side, compare_link
+from fixtures.bisect.answer import compare_link
 from fixtures.bisect.command import after_red, bisect_command, pinned
 from fixtures.bisect.ends import moved, named
 from fixtures.bisect.evidence import Observation, Outcome, Rule, meaning, normal
 from fixtures.bisect.history import Meaning
 from fixtures.bisect.question import BadQuestion, parser, question
+from fixtures.bisect.schema import Side
 from fixtures.judge.verdict import Verdict
 from fixtures.record.schema import CheckRecord
 

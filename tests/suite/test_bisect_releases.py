@@ -16,8 +16,8 @@ import pytest
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect import probe
-from fixtures.bisect.answer import Answer
 from fixtures.bisect.index import IndexSilent, configured_sources, offered
+from fixtures.bisect.schema import Answer
 from fixtures.bisect.versions import Release, find, usable, wanted
 from fixtures.bisect.wheels import NoWheel, WheelCache, default_root
 

@@ -19,11 +19,11 @@ import pytest
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect import bench, probe
-from fixtures.bisect.answer import Answer
 from fixtures.bisect.bench import Bench
 from fixtures.bisect.log import LOG, Log, LogProblem
 from fixtures.bisect.probe import run_suite
 from fixtures.bisect.runner import Runner
+from fixtures.bisect.schema import Answer
 from fixtures.build.install import InstallFailed, run_step
 from fixtures.build.requirements import Override, Step
 from tests.suite.tiny_wheels import make_wheel
