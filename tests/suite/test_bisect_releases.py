@@ -113,3 +113,18 @@ def test_torchao_0_16_took_away_what_diffusers_0_36_cannot_miss(torchao: list[Re
     mended = source_of(diffusers, "0.37.0", "diffusers/quantizers/torchao/torchao_quantizer.py")
     assert mended is not None
     assert mended.index("logger = logging.get_logger") < mended.index("logger.warning(")
+
+
+def test_diffusers_0_39_flattens_torchao_tensors_before_it_saves_them() -> None:
+    """What mends the round trip: safetensors cannot hold tensor subclasses, and 0.38.0 handed them over as they are."""
+    try:
+        files = offered("diffusers", configured_sources())
+    except IndexSilent as silent:
+        pytest.skip(str(silent))
+    releases = wanted(usable(files, bisect.here())[0], nightlies=False)
+    name = "diffusers/quantizers/torchao/torchao_quantizer.py"
+    before, after = source_of(releases, "0.38.0", name), source_of(releases, "0.39.0", name)
+    assert before is not None
+    assert after is not None
+    assert "flatten_tensor_state_dict" not in before
+    assert "flatten_tensor_state_dict(state_dict)" in after
