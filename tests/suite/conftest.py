@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,4 @@ def gate(recording: tuple[Gate, Outcome], monkeypatch: pytest.MonkeyPatch) -> Ga
 @pytest.fixture
 def own_baselines(gate: Gate, tmp_path: Path) -> Path:
     """A copy of the recorded baselines, to be damaged."""
-    import shutil
-
     return Path(shutil.copytree(gate.baselines, tmp_path / "baselines"))

@@ -60,9 +60,7 @@ def test_a_rebaseline_without_a_reason_is_refused(gate: Gate, own_baselines: Pat
     for reason in ((), ("--reason", "  ")):
         outcome = gate(*QUICK, "--rebaseline", *reason, baselines=own_baselines)
         assert outcome.code == 4
-        assert outcome.says(
-            'a rebaseline needs a reason: nox -s rebaseline -- <case> --reason "why it is normal"'
-        )
+        assert outcome.says('a rebaseline needs a reason: nox -s rebaseline -- <case> --reason "why it is normal"')
     assert path_of(own_baselines, "cpu", NVFP4).read_bytes() == before
 
 
@@ -155,7 +153,8 @@ def test_a_reference_picture_that_was_touched_fails(gate: Gate, own_baselines: P
     picture.write_bytes(picture.read_bytes()[:-1])
     outcome = gate(*cases(BF16), *gates("reference"), baselines=own_baselines)
     assert outcome.code == ExitCode.FAIL
-    assert "its picture bf16-tiny-bs1-eager-0.png is not the one that was recorded" in outcome.record("reference").message
+    message = outcome.record("reference").message
+    assert "its picture bf16-tiny-bs1-eager-0.png is not the one that was recorded" in message
 
 
 def test_a_changed_catalog_makes_its_baselines_stale(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +175,8 @@ def test_on_another_cpu_model_only_what_travels_is_compared(gate: Gate, own_base
         *((name, "pass") for name in ("manifest", "velocity", "quality", "calls")),
         ("digest", "skip"),
     }
-    assert "digest depends on the CPU model: recorded on another-cpu, this is " in outcome.record("digest", BF16).message
+    message = outcome.record("digest", BF16).message
+    assert "digest depends on the CPU model: recorded on another-cpu, this is " in message
     assert outcome.says("2 skipped: digest of")
 
     strict = gate(*selection, "--no-skips", baselines=own_baselines)

@@ -1,0 +1,148 @@
+"""Bad input gets one sentence that names the input and the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from fixtures.build.load import SHIPPED
+from fixtures.judge.verdict import ExitCode
+from tests.suite.gate_runs import BF16, Gate, Outcome, cases, gates
+
+QUICK = (*cases(BF16), *gates("calls"))
+HUB = (*cases("flux1-dev/bf16-hub-bs1-eager"), *gates("calls"))
+REPO = "black-forest-labs/FLUX.1-dev"
+
+
+def copied_checkpoint(gate: Gate, folder: Path) -> Path:
+    """A checkpoint folder to be damaged; returns the pipeline's."""
+    source = Path(gate.checkpoints or SHIPPED) / "flux1-dev"
+    return Path(shutil.copytree(source, folder / "flux1-dev"))
+
+
+def one_error(outcome: Outcome) -> str:
+    """The message of the only record, which is an error of one line."""
+    (record,) = outcome.records
+    assert record.verdict == "error"
+    assert outcome.code == ExitCode.ERROR
+    assert "\n" not in record.message
+    assert "Traceback" not in outcome.text
+    return record.message
+
+
+def test_a_checkpoint_folder_that_is_missing(gate: Gate, tmp_path: Path) -> None:
+    message = one_error(gate(*QUICK, checkpoints=tmp_path / "none"))
+    assert "none/flux1-dev is missing or has no model_index.json; restore it with `git checkout" in message
+
+
+def test_a_checkpoint_that_was_cut_short(gate: Gate, tmp_path: Path) -> None:
+    weights = copied_checkpoint(gate, tmp_path) / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = weights.stat().st_size
+    os.truncate(weights, whole - 1000)
+    message = one_error(gate(*QUICK, checkpoints=tmp_path))
+    assert f"diffusion_pytorch_model.safetensors is truncated: {whole - 1000} bytes instead of {whole}; " in message
+
+
+def test_a_checkpoint_of_another_model(gate: Gate, tmp_path: Path) -> None:
+    folder = copied_checkpoint(gate, tmp_path)
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace('"FluxPipeline"', '"FluxImg2ImgPipeline"'))
+    message = one_error(gate(*QUICK, checkpoints=tmp_path))
+    assert "is a FluxImg2ImgPipeline with a FluxTransformer2DModel; flux1-dev needs FluxPipeline with Flux" in message
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EROFS, "the file system is read-only"), (errno.EACCES, "permission denied")]
+)
+def test_a_results_folder_that_cannot_be_written(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    mkdir = Path.mkdir
+
+    def refused(self: Path, *args: Any, **kwargs: Any) -> None:
+        if "results-" in str(self):
+            raise OSError(number, os.strerror(number), str(self))
+        mkdir(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    outcome = gate(*QUICK)
+    assert outcome.code == 4
+    assert outcome.says(f": {words}; make room or the folder writable, or choose another with --results DIR")
+    assert "Traceback" not in outcome.text
+
+
+def test_a_disk_that_fills_up_ends_the_run_in_one_sentence(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    selection = (*cases(BF16), *gates("calls", "digest"))
+    # The header is on the disk by then, and the first record does not fit any more.
+    monkeypatch.setattr("fixtures.measure.observe.Tap.begin", _then(full, monkeypatch))
+    outcome = gate(*selection)
+    assert outcome.code == ExitCode.ERROR, outcome.text
+    assert outcome.says("the disk is full; make room or the folder writable, or choose another with --results DIR")
+    assert "Traceback" not in outcome.text
+
+
+def _then(full: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from fixtures.measure.observe import Tap
+
+    begin = Tap.begin
+
+    def filling(self: Tap) -> None:
+        monkeypatch.setattr(os, "fsync", full)
+        begin(self)
+
+    return filling
+
+
+def test_a_picture_that_does_not_fit_ends_the_run_in_one_sentence(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    outcome = gate(*cases(BF16), *gates("reference", "calls"))
+    assert outcome.code == ExitCode.ERROR, outcome.text
+    assert outcome.says("the disk is full; make room or the folder writable, or choose another with --results DIR")
+
+
+# ---- the hub -------------------------------------------------------------------------------------------------------
+
+
+def test_a_published_checkpoint_without_network(gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    message = one_error(gate(*HUB))
+    assert f"{REPO} at 3de623f is neither in the hub cache nor reachable" in message
+    assert f"`hf download {REPO} --revision 3de623fc" in message
+    assert "or use --checkpoint tiny" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("GatedRepoError", "accept its licence on the hub and set HF_TOKEN to a token that may read it"),
+        ("RevisionNotFoundError", "has no revision 3de623fc3c33e44ffbe2bad470d0f45bccf2eb21; correct it in"),
+        ("RepositoryNotFoundError", f"the hub has no repository {REPO}, or HF_TOKEN may not see it"),
+    ],
+)
+def test_a_published_checkpoint_that_the_hub_refuses(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str, sentence: str
+) -> None:
+    from huggingface_hub import errors
+
+    def refused(*_: Any, **__: Any) -> NoReturn:
+        # The constructor wants an answer of whichever HTTP client this version uses.
+        kind = getattr(errors, error)
+        raise kind.__new__(kind, f"Client Error for {REPO}")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for module in ("diffusers.pipelines.pipeline_utils", "diffusers.configuration_utils"):
+        for name in ("model_info", "hf_hub_download", "snapshot_download"):
+            monkeypatch.setattr(f"{module}.{name}", refused, raising=False)
+    assert sentence in one_error(gate(*HUB))
