@@ -35,6 +35,11 @@ import torchao
 out = pathlib.Path(sys.argv[sys.argv.index("--results") + 1]) / "latest"
 gate = sys.argv[sys.argv.index("--gate") + 1]
 out.mkdir(parents=True)
+options = dict(zip(sys.argv, sys.argv[1:]))
+if "--rebaseline" in sys.argv and "--baselines" in options:
+    folder = pathlib.Path(options["--baselines"])
+    folder.mkdir(exist_ok=True)
+    (folder / torchao.version).touch()
 with (pathlib.Path(__file__).parent / "asked").open("a") as asked:
     asked.write(torchao.version + "\\n")
 if torchao.kind == "hang":
@@ -190,6 +195,14 @@ def test_digest_and_import_have_their_own_good_and_bad(tmp_path: Path, stand_in:
     index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "bad", "0.3": "error", "0.4": "error"})
     _, answer = run(tmp_path, index, "--good", "torchao=0.1", gate="import")
     assert answer.culprits[0].steps[0].first_bad.version == "0.3"
+
+
+def test_baseline_of_the_good_end_is_recorded_once_and_judges_every_probe(tmp_path: Path, stand_in: Path) -> None:
+    index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "good", "0.3": "bad"})
+    code, answer = run(tmp_path, index, "--good", "torchao=0.1", "--against", "good")
+    assert (code, answer.culprits[0].steps[0].first_bad.version) == (0, "0.3")
+    assert [path.name for path in (tmp_path / "out" / "baselines").iterdir()] == ["0.1"]
+    assert len(asked(stand_in)) == len(answer.evidence) + 1
 
 
 def test_newer_good_end_finds_what_mended_it(tmp_path: Path, stand_in: Path) -> None:
