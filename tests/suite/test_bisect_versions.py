@@ -99,11 +99,12 @@ def test_both_kinds_of_index_page_are_read() -> None:
 
 
 def test_pips_own_sources_are_used() -> None:
-    assert sources_of("") == ["https://pypi.org/simple"]
+    assert sources_of("", default="https://pypi/simple") == ["https://pypi/simple"]
+    assert sources_of("", default="") == []
     told = "global.index-url='https://a/simple'\nglobal.extra-index-url='file:///b https://c'\nglobal.find-links='/w'\n"
-    assert sources_of(told) == ["https://a/simple", "file:///b", "https://c", "/w"]
-    assert sources_of(":env:.index-url='https://mine'\n" + told)[0] == "https://mine"
-    assert sources_of(":env:.no-index='1'\n:env:.find-links='/w'\n") == ["/w"]
+    assert sources_of(told, default="") == ["https://a/simple", "file:///b", "https://c", "/w"]
+    assert sources_of(":env:.index-url='https://mine'\n" + told, default="")[0] == "https://mine"
+    assert sources_of(":env:.no-index='1'\n:env:.find-links='/w'\n", default="https://pypi/simple") == ["/w"]
 
 
 @contextmanager
