@@ -43,6 +43,4 @@ def test_a_new_process_that_dies_is_an_error_with_its_last_words(gate: Gate, mon
     monkeypatch.setattr("sys.executable", "/bin/false")
     outcome = gate(*cases(BF16), *gates("determinism"))
     assert outcome.code == ExitCode.ERROR
-    assert outcome.record("determinism").message == (
-        "determinism: the new process ended with code 1 and said: nothing"
-    )
+    assert outcome.record("determinism").message == ("determinism: the new process ended with code 1 and said: nothing")

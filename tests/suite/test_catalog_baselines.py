@@ -1,0 +1,73 @@
+"""The committed baselines are whole, current and used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from fixtures.build.load import fingerprint
+from fixtures.catalog import FORMATS, LANES, cases_of, gates_of, models, parse_case
+from fixtures.catalog.recipe import case_recipe
+from fixtures.catalog.schema import Case, Machine
+from fixtures.record.baseline import load, path_of, stored_pictures
+from fixtures.record.store import unused
+
+BASELINES = Path(__file__).resolve().parents[2] / "baselines"
+RECORDS = sorted(BASELINES.rglob("*.json"))
+SECTIONS = {"manifest", "velocity", "quality", "digest", "reference"}
+"""Gates that compare with a section of their name wherever they run; `speed` does so where it was timed."""
+
+
+def known() -> list[Path]:
+    """Where every case of a lane keeps its baseline, whatever checkpoint and compile mode is asked for."""
+    return [
+        path_of(BASELINES, machine, case)
+        for machine in get_args(Machine)
+        for checkpoint in ("tiny", "hub", "random")
+        for mode in ("eager", "regional", "reduce-overhead")
+        for batches in ((1, 2), ())
+        for case in cases_of(LANES[machine], checkpoint=checkpoint, compile_mode=mode, batch_sizes=batches)
+    ]
+
+
+def test_no_baseline_is_unused() -> None:
+    assert unused(BASELINES, known()) == []
+
+
+def test_a_baseline_of_a_vanished_case_would_be_told(tmp_path: Path) -> None:
+    stray = tmp_path / "cpu" / "flux1-dev" / "int4-tiny-bs1-eager.json"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("{}")
+    assert unused(tmp_path, [path_of(tmp_path, "cpu", case) for case in cases_of(LANES["cpu"])]) == [stray]
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(BASELINES)))
+def test_a_committed_baseline_is_whole_and_current(path: Path) -> None:
+    case = parse_case(
+        str(path.relative_to(BASELINES).with_suffix("").relative_to(path.relative_to(BASELINES).parts[0]))
+    )
+    model, entry = models()[case.model], FORMATS[case.format]
+    recipe = case_recipe(case=case, model=model, format_entry=entry, extra=fingerprint(model, case.checkpoint))
+    baseline = load(path, case.id, recipe)
+    assert len(stored_pictures(path, baseline)) == len(baseline.reference.pictures if baseline.reference else ())
+    assert sections(case) <= {name.partition(":")[0] for name in baseline.section_names()}
+    assert len(baseline.reason.split()) >= 2, f"{baseline.reason!r} tells nobody why this is normal"
+
+
+def sections(case: Case) -> set[str]:
+    """What the gates of this case record."""
+    gates = {gate.name for gate in gates_of(case, first_batch=1)}
+    return gates & SECTIONS
+
+
+@pytest.mark.parametrize("name", [name for name, model in models().items() if "tiny" in model.samplings])
+def test_every_tiny_case_of_the_cpu_lane_has_a_baseline_for_both_metrics(name: str) -> None:
+    for case in cases_of(LANES["cpu"], model_names=[name]):
+        path = path_of(BASELINES, "cpu", case)
+        assert path in RECORDS, f"{path} is missing"
+        if "quality" in sections(case):
+            text = path.read_text()
+            assert '"lpips-alex"' in text
+            assert '"st-lpips-alex"' in text
