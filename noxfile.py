@@ -197,7 +197,8 @@ def selected(arguments: Sequence[str]) -> list[str]:
     """Bare words before the first option select cases or models: `nox -s gate -- flux1-dev`. Paths of tests stay."""
     words = list(itertools.takewhile(lambda argument: not argument.startswith("-"), arguments))
     bare = [word for word in words if targets([word], "")]
-    return [*(f"--case={word}" for word in bare), *(word for word in words if word not in bare), *arguments[len(words) :]]
+    paths = [word for word in words if word not in bare]
+    return [*(f"--case={word}" for word in bare), *paths, *arguments[len(words) :]]
 
 
 def reason(arguments: Sequence[str]) -> str:
