@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.catalog import GATES, LANES, UnknownName, models
 from fixtures.catalog.schema import Case, Gate
-from fixtures.plugin import _plan
+from fixtures.selection import plan as plan_of
 from tests.suite import gate_runs
 from tests.suite.gate_runs import BF16, NVFP4, NVFP4_BS2, cases, gates
 
@@ -27,7 +27,7 @@ def plan(lane: str = "cpu", **options: Any) -> dict[Case, list[Gate]]:
         "checkpoint": None,
         "compile_mode": None,
     }
-    return _plan(SimpleNamespace(**{**defaults, **options}), lane)
+    return plan_of(SimpleNamespace(**{**defaults, **options}), lane)
 
 
 def ids(found: dict[Case, list[Gate]]) -> list[str]:
