@@ -117,12 +117,12 @@ def test_an_empty_run_says_that_nothing_was_selected(tmp_path: Path) -> None:
 
 
 def test_in_a_long_run_the_passed_gates_of_a_case_share_a_line(tmp_path: Path) -> None:
-    gates = [f"gate{number}" for number in range(30)]
+    gates = [f"gate{number}" for number in range(60)]
     records = [record(gate, case, [against("x", 1.5, floor=1)]) for case in CASES for gate in gates]
-    records[40] = record(gates[10], CASES[1], [against("x", 0.5, floor=1)])
+    records[70] = record(gates[10], CASES[1], [against("x", 0.5, floor=1)])
     text = render(run_of(tmp_path, records, cases=list(CASES)), width=100)
     assert len(text.splitlines()) < 60
-    assert "30 gates" in text
+    assert "60 gates" in text
     assert row(text, CASES[1], "gate10").endswith("✗ fail")
 
 
