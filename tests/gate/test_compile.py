@@ -26,6 +26,7 @@ def test_blocks_compile_whole_and_once(case: Case, lab: Any, conclude: Callable[
             error=compiled.error,
             graph_breaks=compiled.graph_breaks,
             graphs=compiled.graphs,
+            block_classes=compiled.block_classes,
             recompiles=compiled.recompiles,
             sqnr_db=compiled.sqnr_db,
             floor=lab.limit(case, "compile", "compiled against eager"),

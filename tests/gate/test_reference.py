@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_reference
+from fixtures.judge.closeness import judge_bf16, judge_reference
 from fixtures.judge.verdict import equals
 
 
@@ -16,7 +16,10 @@ from fixtures.judge.verdict import equals
 def test_unquantized_pipeline_draws_the_stored_pictures(
     case: Case, lab: Any, gate_run: Any, conclude: Callable[..., None]
 ) -> None:
-    """On a CPU the checkpoint runs in float32: bf16 pictures differ between instruction sets, float32 ones do not."""
+    """On a CPU the checkpoint runs in float32: bf16 pictures differ between instruction sets, float32 ones do not.
+
+    There bf16 has to draw what float32 draws, so that a fault of bf16 alone is not blamed on the formats.
+    """
     from fixtures.measure.pictures import shows_something
     from fixtures.record.pictures import as_stored, save_pairs
 
@@ -45,5 +48,11 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
     drawn = sum(shows_something(picture) for picture in pictures)
     checks = lab.against_baseline(case, "reference", "stored pictures", compare)
     checks.append(equals("pictures that show something", drawn, len(pictures)))
+    if dtype == "float32":
+        bf16 = lab.compare(pictures, lab.observation(case).pictures[: len(pictures)])
+        checks += judge_bf16(
+            distances=[max(frame.value for frame in frames) for frames in bf16],
+            worst=lab.limit(case, "reference", "lpips_bf16_to_float32"),
+        )
     conclude(checks, pictures=shown, details={"dtype": dtype})
     lab.record_reference(case, pictures, dtype)

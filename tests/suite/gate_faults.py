@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -173,6 +174,16 @@ def mx_weight_scales_double(patch: Patch) -> None:
     around(patch, MX, "MXTensor.to_mx", quantize)
 
 
+def mx_scales_round_down(patch: Patch) -> None:
+    """Block scales are rounded down instead of up, so that the largest values of a block are cut off."""
+    module: Any = importlib.import_module(MX)
+
+    def quantize(original: Any, data: Any, dtype: Any, block: Any, mode: Any = None, *args: Any) -> Any:
+        return original(data, dtype, block, module.ScaleCalculationMode.FLOOR, *args)
+
+    around(patch, MX, "to_mx", quantize)
+
+
 def scales_are_not_swizzled(patch: Patch) -> None:
     """NVFP4's block scales reach the matmul row by row instead of in tiles."""
 
@@ -260,6 +271,16 @@ def attention_scale_changes(patch: Patch) -> None:
     around(patch, FLUX, "dispatch_attention_fn", attention)
 
 
+def bf16_attention_is_wrong(patch: Patch) -> None:
+    """Attention in bf16 alone comes out too small: float32 does not show it."""
+
+    def attention(original: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        return result * 0.5 if result.dtype == torch.bfloat16 else result
+
+    around(patch, "torch.nn.functional", "scaled_dot_product_attention", attention)
+
+
 def rms_norm_eps_changes(patch: Patch) -> None:
     """torch's rms_norm takes another epsilon."""
     around(
@@ -321,6 +342,21 @@ def every_step_recompiles(patch: Patch) -> None:
     _single_block(patch, forward)
 
 
+def blocks_share_no_graph(patch: Patch) -> None:
+    """Each block is compiled for itself: 57 times at full size instead of three times."""
+    numbers = itertools.count()
+
+    def init(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.number = next(numbers)
+
+    def forward(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, *args, **kwargs) if self.number >= 0 else None
+
+    around(patch, FLUX, "FluxSingleTransformerBlock.__init__", init)
+    _single_block(patch, forward)
+
+
 def compiled_code_differs(patch: Patch) -> None:
     """Compiled code takes another path than eager and rounds differently."""
 
@@ -358,6 +394,20 @@ def file_loses_a_scale(patch: Patch) -> None:
             for name, tensor in tensors.items()
         }
         return kept, metadata
+
+    around(patch, TORCHAO_IN_DIFFUSERS, "flatten_tensor_state_dict", flatten)
+
+
+def file_holds_plain_weights(patch: Patch) -> None:
+    """What is saved is decoded to bf16: it loads, and is not quantized any more."""
+
+    def flatten(original: Any, state: Any) -> Any:
+        return original(
+            {
+                name: tensor.dequantize() if type(tensor).__name__ == "NVFP4Tensor" else tensor
+                for name, tensor in state.items()
+            }
+        )
 
     around(patch, TORCHAO_IN_DIFFUSERS, "flatten_tensor_state_dict", flatten)
 

@@ -42,6 +42,7 @@ def _limit(gate: str, quantity: str, unit: str, *formats: str, **bound: float) -
 
 LIMITS = (
     _limit("reference", "lpips_to_stored", "LPIPS", ceiling=0.00002),
+    _limit("reference", "lpips_bf16_to_float32", "LPIPS", ceiling=0.001),
     _limit("quality", "lpips_mean", "LPIPS", "fp8", "mxfp8", ceiling=0.004),
     _limit("quality", "lpips_mean", "LPIPS", "nvfp4", ceiling=0.02),
     _limit("velocity", "sqnr_worst_step", "dB", "fp8", "mxfp8", floor=20.0),

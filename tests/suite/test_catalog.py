@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 METRICS = ("lpips-alex", "st-lpips-alex")
 JUDGED = {
     "arithmetic": {"weight", "activation", "product", "linear"},
-    "reference": {"lpips_to_stored"},
+    "reference": {"lpips_to_stored", "lpips_bf16_to_float32"},
     "quality": {"lpips_mean", "lpips_worst"},
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},

@@ -132,13 +132,14 @@ def test_nothing_multiplied_never_passes() -> None:
 
 
 def compilation(
-    *, error: str = "", breaks: int = 0, graphs: int = 2, recompiles: int = 0, sqnr_db: float = 320.0
+    *, error: str = "", breaks: int = 0, graphs: int = 2, classes: int = 1, recompiles: int = 0, sqnr_db: float = 320.0
 ) -> Verdict:
     """The verdict about a compilation that is healthy but for what is given."""
     checks = judge_compilation(
         error=error,
         graph_breaks=breaks,
         graphs=graphs,
+        block_classes=classes,
         recompiles=recompiles,
         sqnr_db=sqnr_db,
         floor=FLOOR,
@@ -149,7 +150,7 @@ def compilation(
 
 @given(breaks=st.integers(0, 3), graphs=st.integers(0, 3), recompiles=st.integers(0, 3), sqnr=st.floats(0, 320))
 def test_compiling_passes_only_whole_once_and_close(breaks: int, graphs: int, recompiles: int, sqnr: float) -> None:
-    healthy = breaks == 0 and graphs > 0 and recompiles == 0 and sqnr >= 40.0
+    healthy = breaks == 0 and 0 < graphs <= 2 and recompiles == 0 and sqnr >= 40.0
     found = compilation(breaks=breaks, graphs=graphs, recompiles=recompiles, sqnr_db=sqnr)
     assert found is (Verdict.PASS if healthy else Verdict.FAIL)
 
@@ -159,6 +160,11 @@ def test_a_closeness_that_is_no_number_never_passes(sqnr: float) -> None:
     assert compilation(sqnr_db=sqnr) is Verdict.ERROR
 
 
+@given(graphs=st.integers(1, 80), classes=st.integers(1, 4))
+def test_blocks_of_a_class_share_their_graphs(graphs: int, classes: int) -> None:
+    assert (compilation(graphs=graphs, classes=classes) is Verdict.PASS) == (graphs <= 2 * classes)
+
+
 @given(text=st.text(min_size=1))
 def test_whatever_the_compiler_raised_fails(text: str) -> None:
     assert compilation(error=text) is Verdict.FAIL
@@ -166,7 +172,14 @@ def test_whatever_the_compiler_raised_fails(text: str) -> None:
 
 def test_compiling_without_a_floor_is_an_error_that_says_where_to_write_one() -> None:
     checks = judge_compilation(
-        error="", graph_breaks=0, graphs=1, recompiles=0, sqnr_db=320.0, floor=None, backend="aot_eager"
+        error="",
+        graph_breaks=0,
+        graphs=1,
+        block_classes=1,
+        recompiles=0,
+        sqnr_db=320.0,
+        floor=None,
+        backend="aot_eager",
     )
     assert verdict(checks) is Verdict.ERROR
     assert "add one to fixtures/catalog/common_limits.py" in settle(checks).message
