@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from fixtures.bisect import index
 from fixtures.bisect.index import IndexSilent, offered, parse_json, parse_page, sources_of
-from fixtures.bisect.versions import Here, IndexFile, NoSuchVersion, find, usable, wanted
+from fixtures.bisect.versions import Here, IndexFile, NoSuchVersion, Release, find, of_one_build, usable, wanted
 from tests.suite.tiny_wheels import make_wheel
 
 HERE = Here(tags=["cp311-cp311-manylinux_2_28_x86_64", "cp311-none-any", "py3-none-any"], python="3.11.7", cuda=None)
@@ -65,6 +65,22 @@ def test_a_build_without_cuda_is_preferred_where_there_is_no_gpu() -> None:
     both = [wheel("2.13.0"), wheel("2.13.0+cpu"), wheel("2.13.0+cu130")]
     assert [str(release.version) for release in usable(both, HERE)[0]] == ["2.13.0+cpu"]
     assert [str(release.version) for release in usable(both, GPU)[0]] == ["2.13.0"]
+
+
+def builds(releases: Sequence[Release], *ends: str, partners: Collection[str] | None = None) -> list[str]:
+    return [str(release.version) for release in of_one_build(releases, ends, partners)]
+
+
+def test_versions_between_two_ends_are_of_one_build_as_far_as_they_can() -> None:
+    files = [wheel("2.13.0+cpu"), wheel("2.13.0"), wheel("2.14.0"), wheel("2.15.0+cpu")]
+    releases, _ = usable([*files, wheel("2.15.0"), wheel("2.16.0")], HERE)
+    assert builds(releases) == ["2.13.0", "2.14.0", "2.15.0", "2.16.0"]
+    assert builds(releases, "2.13.0+cpu", "2.16.0") == ["2.13.0+cpu", "2.14.0", "2.15.0+cpu", "2.16.0"]
+    assert find(releases, "2.13.0+cpu", "torch") == 0
+    two = [releases[0], releases[2]]
+    assert builds(two) == ["2.13.0+cpu", "2.15.0+cpu"]
+    assert builds(two, partners={"cu130"}) == ["2.13.0", "2.15.0"]
+    assert builds(two, partners={"cpu"}) == ["2.13.0+cpu", "2.15.0+cpu"]
 
 
 def test_ends_are_versions_or_dates_and_the_sentence_says_what_there_is() -> None:
