@@ -15,8 +15,6 @@ from fixtures.judge.verdict import ExitCode
 from tests.suite.gate_runs import BF16, Gate, Outcome, cases, gates
 
 QUICK = (*cases(BF16), *gates("calls"))
-HUB = (*cases("flux1-dev/bf16-hub-bs1-eager"), *gates("calls"))
-REPO = "black-forest-labs/FLUX.1-dev"
 
 
 def copied_checkpoint(gate: Gate, folder: Path) -> Path:
@@ -109,40 +107,3 @@ def test_a_picture_that_does_not_fit_ends_the_run_in_one_sentence(gate: Gate, mo
     outcome = gate(*cases(BF16), *gates("reference", "calls"))
     assert outcome.code == ExitCode.ERROR, outcome.text
     assert outcome.says("the disk is full; make room or the folder writable, or choose another with --results DIR")
-
-
-# ---- the hub -------------------------------------------------------------------------------------------------------
-
-
-def test_a_published_checkpoint_without_network(gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    message = one_error(gate(*HUB))
-    assert f"{REPO} at 3de623f is neither in the hub cache nor reachable" in message
-    assert f"`hf download {REPO} --revision 3de623fc" in message
-    assert "or use --checkpoint tiny" in message
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        ("GatedRepoError", "accept its licence on the hub and set HF_TOKEN to a token that may read it"),
-        ("RevisionNotFoundError", "has no revision 3de623fc3c33e44ffbe2bad470d0f45bccf2eb21; correct it in"),
-        ("RepositoryNotFoundError", f"the hub has no repository {REPO}, or HF_TOKEN may not see it"),
-    ],
-)
-def test_a_published_checkpoint_that_the_hub_refuses(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str, sentence: str
-) -> None:
-    from huggingface_hub import errors
-
-    def refused(*_: Any, **__: Any) -> NoReturn:
-        # The constructor wants an answer of whichever HTTP client this version uses.
-        kind = getattr(errors, error)
-        raise kind.__new__(kind, f"Client Error for {REPO}")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    for module in ("diffusers.pipelines.pipeline_utils", "diffusers.configuration_utils"):
-        for name in ("model_info", "hf_hub_download", "snapshot_download"):
-            monkeypatch.setattr(f"{module}.{name}", refused, raising=False)
-    assert sentence in one_error(gate(*HUB))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fixtures.build.load import SHIPPED, CheckpointProblem, fingerprint, load_pipeline, problem_of_folder, source_of
+from fixtures.build.folders import CheckpointProblem, damage_of
+from fixtures.build.load import SHIPPED, fingerprint, load_pipeline, source_of
 from fixtures.catalog import models
 
 FLUX = models()["flux1-dev"]
@@ -31,6 +32,21 @@ def weights(path: Path, *, tensors: dict[str, int] | None = None, short: int = 0
     return path
 
 
+def sharded(component: Path, *, shards: int, present: int) -> None:
+    """The index of so many shards in a component's folder, and the first few of them."""
+    names = [f"model-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1)]
+    index = {"weight_map": {f"weight{number}": name for number, name in enumerate(names)}}
+    (component / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in names[:present]:
+        weights(component / name)
+
+
+def dangling(path: Path) -> None:
+    """A link to a file that is gone, as in a hub cache whose blob somebody deleted."""
+    path.unlink()
+    path.symlink_to("../../../blobs/0123")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A pipeline folder of two components, whole."""
@@ -44,12 +60,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_whole_folder_has_no_problem(folder: Path) -> None:
-    assert problem_of_folder(folder) is None
+    assert damage_of(folder) is None
+    assert source_of(FLUX, "tiny", folder.parent) == folder
 
 
 @pytest.mark.parametrize("name", [name for name, model in models().items() if "tiny" in model.samplings])
 def test_shipped_checkpoints_are_whole_and_small(name: str) -> None:
-    assert problem_of_folder(SHIPPED / name) is None
+    assert damage_of(SHIPPED / name) is None
     assert sum(path.stat().st_size for path in (SHIPPED / name).rglob("*")) < 12e6
 
 
@@ -61,6 +78,15 @@ def test_shipped_checkpoints_are_whole_and_small(name: str) -> None:
         (lambda folder: (folder / "model_index.json").write_text("{"), "model_index.json is not readable JSON (Exp"),
         (lambda folder: shutil.rmtree(folder / "vae"), "flux1-dev lacks its component 'vae'"),
         (lambda folder: weights(folder / "vae" / "model.safetensors", short=1), " bytes instead of "),
+        (lambda folder: dangling(folder / "vae" / "model.safetensors"), "vae/model.safetensors is missing"),
+        (
+            lambda folder: sharded(folder / "vae", shards=2, present=1),
+            "model-00002-of-00002.safetensors is missing",
+        ),
+        (
+            lambda folder: (folder / "vae" / "model.safetensors.index.json").write_text("[]"),
+            "model.safetensors.index.json is no readable index of shards (TypeError: ",
+        ),
         (lambda folder: (folder / "vae" / "model.safetensors").write_bytes(b"abc"), "is truncated: 3 bytes"),
         (
             lambda folder: (folder / "vae" / "model.safetensors").write_bytes(struct.pack("<Q", 999) + b"{}"),
@@ -82,13 +108,13 @@ def test_each_damage_is_one_sentence_with_the_remedy(
     folder: Path, damage: Callable[[Path], object], sentence: str
 ) -> None:
     damage(folder)
-    text = problem_of_folder(folder)
-    assert text is not None
+    with pytest.raises(CheckpointProblem) as caught:
+        load_pipeline(FLUX, "tiny", folder=folder.parent)
+    text = str(caught.value)
     assert sentence in text
+    assert "flux1-dev" in text
     assert REMEDY in text
     assert "\n" not in text
-    with pytest.raises(CheckpointProblem, match="flux1-dev"):
-        load_pipeline(FLUX, "tiny", folder=folder.parent)
 
 
 def test_every_byte_and_every_name_counts_for_the_fingerprint(folder: Path, tmp_path: Path) -> None:
@@ -108,9 +134,13 @@ def test_every_byte_and_every_name_counts_for_the_fingerprint(folder: Path, tmp_
     assert len(changed | {whole}) == 4
 
 
+def test_shards_that_are_all_there_are_whole(folder: Path) -> None:
+    sharded(folder / "vae", shards=3, present=3)
+    assert damage_of(folder) is None
+
+
 def test_published_weights_are_known_by_their_revision() -> None:
     assert fingerprint(FLUX, "hub") == FLUX.revision
-    assert source_of(FLUX, "hub") == FLUX.repo
 
 
 def test_a_checkpoint_without_files_is_refused() -> None:
