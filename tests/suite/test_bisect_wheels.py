@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from fixtures.bisect.download import digest as sha256
 from fixtures.bisect.index import offered
 from fixtures.bisect.keep import keep
 from fixtures.bisect.versions import IndexFile, Release
-from fixtures.bisect.wheels import NoWheel, WheelCache, merged, sha256
+from fixtures.bisect.wheels import PARTIAL, PARTIAL_KEPT_S, NoWheel, WheelCache, merged
 from tests.suite.test_bisect_versions import served
 from tests.suite.tiny_wheels import make_wheel
 
@@ -45,7 +46,7 @@ def test_truncated_and_exchanged_wheels_are_refused_and_leave_nothing(tmp_path: 
     path.write_bytes(whole)
     with pytest.raises(NoWheel, match="the index says abcdef"):
         cache.fetch(release_of(path, sha256="abcdef" * 10))
-    assert not list((tmp_path / "cache").iterdir())
+    assert not [path for path in (tmp_path / "cache").rglob("*.whl") if path.is_file()]
     path.unlink()
     with pytest.raises(NoWheel, match="is gone from"):
         cache.fetch(release_of(path))
@@ -90,13 +91,14 @@ def test_limit_removes_what_was_unused_longest_and_never_what_is_in_use(tmp_path
     assert [path.exists() for path in paths] == [True, False, True]
 
 
-def test_remains_of_killed_downloads_are_cleaned(tmp_path: Path) -> None:
-    remains = tmp_path / "cache" / ".partial-x"
-    remains.mkdir(parents=True)
-    cache = WheelCache(tmp_path / "cache", download_s=10)
+def test_remains_of_killed_downloads_wait_a_week_to_be_gone_on_with(tmp_path: Path) -> None:
+    remains = tmp_path / "cache" / PARTIAL / "x.whl"
+    remains.parent.mkdir(parents=True)
+    remains.write_bytes(b"half")
+    cache = WheelCache(tmp_path / "cache")
     cache.shrink()
     assert remains.exists()
-    os.utime(remains, (time.time() - 100,) * 2)
+    os.utime(remains, (time.time() - PARTIAL_KEPT_S - 100,) * 2)
     cache.shrink()
     assert not remains.exists()
 
