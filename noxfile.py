@@ -63,8 +63,8 @@ def b200(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def hopper(session: nox.Session) -> None:
-    """Judge the stack on an H100 or H200: fp8 natively, mxfp8 and nvfp4 emulated."""
-    run_gate(session, prepare(session, "released"), "--machine", "hopper")
+    """Judge the stack at full size on an H100 or H200, with random weights: fp8 native, mxfp8 and nvfp4 emulated."""
+    run_gate(session, prepare(session, "released"), "--machine", "hopper", "--checkpoint", "random")
 
 
 @nox.session(venv_backend="none")

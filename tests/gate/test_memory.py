@@ -34,7 +34,8 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
     saved = resident - storage_bytes(subject.denoiser)
     checks = [judge_saved_bytes(saved=saved, expected=expected)]
     peak = None
-    if lab.workshop.device != "cpu" and case.checkpoint in model.samplings:
+    if lab.workshop.device != "cpu":
+        lab.observation(case)  # the first call compiles, which takes memory of its own
         peak = peak_bytes(lambda: lab.draw_again(case), lab.workshop.device)
     if peak is not None:
         # The bf16 denoiser stays on the GPU as the reference; a user of the format alone would not hold it.
