@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_quality, judge_quality_drift
+from fixtures.judge.closeness import judge_flicker, judge_quality, judge_quality_drift
+from fixtures.judge.verdict import Check
 
 
 @pytest.mark.gate("quality")
 def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclude: Callable[..., None]) -> None:
-    """LPIPS per prompt, mean and worst; one generator a prompt; the same batch size on both sides."""
+    """LPIPS per prompt, mean and worst; one generator a prompt; the same batch size on both sides.
+
+    Of videos every frame counts, flicker from frame to frame is judged apart, and so is the sound.
+    """
     from fixtures.record.pictures import save_pairs
     from fixtures.record.sections import Quality
 
@@ -23,13 +27,24 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
     values = [fmean(frame.value for frame in frames) for frames in distances]
     controls = lab.controls(case)
     mean, worst = (lab.limit(case, "quality", name) for name in ("lpips_mean", "lpips_worst"))
-    checks = judge_quality(distances=values, controls=controls, mean=mean, worst=worst)
-    checks += lab.against_baseline(
-        case,
-        f"quality:{lab.metric.name}",
-        "mean against baseline",
-        lambda stored: [judge_quality_drift(distances=values, stored=stored.per_prompt, unit="LPIPS")],
-    )
+    every = [frame.value for frames in distances for frame in frames] if reference.ndim == 5 else []
+    checks = judge_quality(distances=values, controls=controls, mean=mean, worst=worst, frames=every)
+    flicker, flickering = lab.flicker(case)
+    checks += judge_flicker(worst=flicker, control=flickering, ceiling=lab.limit(case, "quality", "flicker_worst"))
+    sound, broken = lab.sound(case)
+    if sound:
+        mean, worst = (lab.limit(case, "quality", name) for name in ("sound_mean", "sound_worst"))
+        checks += judge_quality(distances=sound, controls=broken, mean=mean, worst=worst, control="control sound")
+
+    def drift(stored: Quality) -> list[Check]:
+        pairs = (("mean", values, stored.per_prompt, "LPIPS"), ("sound's mean", sound, stored.sound_db, "dB"))
+        return [
+            judge_quality_drift(distances=tonight, stored=before or [], unit=unit, name=f"{name} against baseline")
+            for name, tonight, before, unit in pairs
+            if tonight or before
+        ]
+
+    checks += lab.against_baseline(case, f"quality:{lab.metric.name}", "mean against baseline", drift)
     sampling = lab.model(case).sampling(case.checkpoint)
     pictures = save_pairs(
         gate_run.picture_folder(),
@@ -39,7 +54,10 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
         candidate=candidate,
         distances=distances,
     )
-    conclude(checks, pictures=pictures, details={"per_prompt": values, "controls": controls})
+    details = {"per_prompt": values, "controls": controls}
+    if every:
+        details |= {"flicker": flicker, "sound_db": sound, "sound_controls": broken}
+    conclude(checks, pictures=pictures, details=details)
     lab.contribute(
         case,
         "quality",
@@ -51,5 +69,7 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
             prompts=list(sampling.prompts),
             per_prompt=values,
             controls={name: fmean(group) for name, group in controls.items()},
+            flicker=flicker or None,
+            sound_db=sound or None,
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_bf16, judge_reference
+from fixtures.judge.closeness import judge_bf16, judge_reference, judge_sound_to_stored
 from fixtures.judge.verdict import equals
 
 
@@ -23,7 +23,8 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
     from fixtures.measure.pictures import shows_something
     from fixtures.record.pictures import as_stored, save_pairs
 
-    pictures, dtype = lab.unquantized_pictures(case)
+    drawn, dtype = lab.unquantized(case)
+    pictures = drawn.pictures
     tonight = as_stored(pictures)
     shown: list[Any] = []
 
@@ -41,13 +42,18 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
                 distances=distances,
             )
         )
-        return judge_reference(
+        checks = judge_reference(
             distances=values, stored=len(stored.pictures), mean=lab.limit(case, "reference", "lpips_to_stored")
         )
+        if lab.model(case).sampling(case.checkpoint).sound_rate is not None:
+            ceiling = lab.limit(case, "reference", "sound_to_stored")
+            levels, kept = lab.sound_levels(case, drawn), stored.sound_levels_db or []
+            checks.append(judge_sound_to_stored(levels=levels, stored=kept, ceiling=ceiling))
+        return checks
 
-    drawn = sum(shows_something(picture) for picture in pictures)
+    visible = sum(shows_something(picture) for picture in pictures)
     checks = lab.against_baseline(case, "reference", "stored pictures", compare)
-    checks.append(equals("pictures that show something", drawn, len(pictures)))
+    checks.append(equals("pictures that show something", visible, len(pictures)))
     if dtype == "float32":
         bf16 = lab.compare(pictures, lab.observation(case).pictures[: len(pictures)])
         checks += judge_bf16(
@@ -55,4 +61,4 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
             worst=lab.limit(case, "reference", "lpips_bf16_to_float32"),
         )
     conclude(checks, pictures=shown, details={"dtype": dtype})
-    lab.record_reference(case, pictures, dtype)
+    lab.record_reference(case, drawn, dtype)

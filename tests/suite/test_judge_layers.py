@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fixtures.catalog.schema import Limit
-from fixtures.judge.layers import judge_arithmetic
+from fixtures.judge.layers import FEW_VALUES_DB, MANY_VALUES, judge_arithmetic
 from fixtures.judge.verdict import Verdict, settle
 
 FLOORS = {"weight": 15.0, "activation": 16.0}
@@ -39,6 +39,7 @@ class Layer:
     activation_db: float = 20.0
     product_error: float = 0.001
     linear_error: float = 0.002
+    activation_values: int = 4096
     matmuls: int = 1
 
     @property
@@ -46,7 +47,7 @@ class Layer:
         """Whether each of its numbers lies within its limit."""
         return (
             self.weight_db >= 15.0
-            and self.activation_db >= 16.0
+            and self.activation_db >= (16.0 if self.activation_values >= MANY_VALUES else 16.0 - FEW_VALUES_DB)
             and self.product_error <= 0.004
             and self.linear_error <= 0.008
             and self.matmuls == 1
@@ -61,6 +62,7 @@ layers = st.lists(
         activation_db=st.floats(10, 25),
         product_error=st.floats(0, 0.01),
         linear_error=st.floats(0, 0.02),
+        activation_values=st.sampled_from([64, MANY_VALUES - 1, MANY_VALUES, 100_000]),
         matmuls=st.sampled_from([1, 1, 1, 1, 0, 2]),
     ),
     min_size=1,
