@@ -17,6 +17,7 @@ import pytest
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect import probe
 from fixtures.bisect.index import IndexSilent, configured_sources, offered
+from fixtures.bisect.plan import here
 from fixtures.bisect.schema import Answer
 from fixtures.bisect.versions import Release, find, usable, wanted
 from fixtures.bisect.wheels import NoWheel, WheelCache, default_root
@@ -46,7 +47,7 @@ def torchao() -> list[Release]:
         files = offered("torchao", configured_sources())
     except IndexSilent as silent:
         pytest.skip(str(silent))
-    releases = wanted(usable(files, bisect.here())[0], nightlies=False)
+    releases = wanted(usable(files, here())[0], nightlies=False)
     if not {"0.15.0", "0.16.0", "0.17.0", "0.18.0"} <= {str(release.version) for release in releases}:
         pytest.skip("the package index does not offer torchao 0.15.0 to 0.18.0 for this Python and platform")
     return releases
@@ -60,7 +61,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = tmp_path / "base"
     subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(environment)], check=True)
     monkeypatch.setattr(probe, "ROOT", root)
-    monkeypatch.setattr("fixtures.bisect.__main__.interpreter_prefix", lambda: environment)
+    monkeypatch.setattr("fixtures.bisect.plan.interpreter_prefix", lambda: environment)
 
 
 @pytest.mark.parametrize(("gate", "good", "bad"), [("digest", "0.16.0", "0.17.0"), ("import", "0.15.0", "0.16.0")])
@@ -105,7 +106,7 @@ def test_torchao_0_16_took_away_what_diffusers_0_36_cannot_miss(torchao: list[Re
     gone = "torchao/dtypes/uintx/uint4_layout.py"
     assert source_of(torchao, "0.15.0", gone) is not None
     assert source_of(torchao, "0.16.0", gone) is None
-    diffusers = wanted(usable(offered("diffusers", configured_sources()), bisect.here())[0], nightlies=False)
+    diffusers = wanted(usable(offered("diffusers", configured_sources()), here())[0], nightlies=False)
     quantizer = source_of(diffusers, "0.36.0", "diffusers/quantizers/torchao/torchao_quantizer.py")
     assert quantizer is not None
     assert "from torchao.dtypes.uintx.uint4_layout import UInt4Tensor" in quantizer
@@ -121,7 +122,7 @@ def test_diffusers_0_39_flattens_torchao_tensors_before_it_saves_them() -> None:
         files = offered("diffusers", configured_sources())
     except IndexSilent as silent:
         pytest.skip(str(silent))
-    releases = wanted(usable(files, bisect.here())[0], nightlies=False)
+    releases = wanted(usable(files, here())[0], nightlies=False)
     name = "diffusers/quantizers/torchao/torchao_quantizer.py"
     before, after = source_of(releases, "0.38.0", name), source_of(releases, "0.39.0", name)
     assert before is not None

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -70,14 +70,14 @@ def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     root.mkdir()
     (root / "pytest.py").write_text(SUITE)
     monkeypatch.setattr(probe, "ROOT", root)
-    monkeypatch.setattr("fixtures.bisect.__main__.interpreter_prefix", lambda: base)
+    monkeypatch.setattr("fixtures.bisect.plan.interpreter_prefix", lambda: base)
     monkeypatch.setattr(bench, "stack_of", lambda _: {"versions": {}, "identities": {}, "unfit": {}})
     monkeypatch.setattr("fixtures.bisect.runner.stack_of", lambda _: {"versions": {}, "identities": {}, "unfit": {}})
     monkeypatch.setattr(bench, "run_step", unpack)
     return root
 
 
-def unpack(step: Step, *, python: Path, log: Path) -> None:
+def unpack(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
     """Installing a tiny wheel is unpacking it; pip itself is in `test_environment_differs_only_in_what_moved`."""
     (site,) = python.parent.parent.glob("lib/python*/site-packages")
     for requirement in step.requirements:
@@ -272,7 +272,7 @@ def test_environment_differs_only_in_what_moved(tmp_path: Path, base: Path, monk
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     steps: list[tuple[str, ...]] = []
 
-    def counted(step: Step, *, python: Path, log: Path) -> None:
+    def counted(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
         steps.append(step.replaced)
         run_step(step, python=python, log=log)
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from fixtures.bisect import keep as keeper
 from fixtures.bisect.download import digest as sha256
 from fixtures.bisect.index import offered
-from fixtures.bisect.keep import keep
-from fixtures.bisect.versions import IndexFile, Release
+from fixtures.bisect.keep import Wanted, in_use, keep, not_kept
+from fixtures.bisect.plan import Shelf
+from fixtures.bisect.versions import Here, IndexFile, Release
 from fixtures.bisect.wheels import PARTIAL, PARTIAL_KEPT_S, NoWheel, WheelCache, merged
+from tests.suite.index_stand_in import Index, serving
 from tests.suite.test_bisect_versions import served
 from tests.suite.tiny_wheels import make_wheel
 
@@ -103,14 +106,64 @@ def test_remains_of_killed_downloads_wait_a_week_to_be_gone_on_with(tmp_path: Pa
     assert not remains.exists()
 
 
-def test_installed_nightlies_are_kept_and_releases_are_not(tmp_path: Path) -> None:
-    index = tmp_path / "index"
-    index.mkdir()
-    make_wheel(index, "torchao", "0.19.0.dev20261101")
-    make_wheel(index, "torch", "2.14.1")
+HERE = Here(tags=["py3-none-any"], python="3.11.7", cuda=None)
+
+
+def test_installed_wheels_are_kept_once_and_what_cannot_be_had_is_said(tmp_path: Path) -> None:
+    offers = tmp_path / "offers"
+    offers.mkdir()
+    for version in ("0.19.0.dev20261101", "0.18.0"):
+        make_wheel(offers, "torchao", version)
+    for version in ("2.14.1", "2.14.1+cpu"):
+        make_wheel(offers, "torch", version)
+    own = make_wheel(tmp_path, "diffusers", "0.43.0.dev0")
+    wheels = [
+        Wanted(package="torchao", version="0.19.0.dev20261101"),
+        Wanted(package="torch", version="2.14.1"),
+        Wanted(package="mslk", version="2026.11.1.dev20261101"),
+        Wanted(package="diffusers", version="0.43.0.dev0", url=own.as_uri()),
+    ]
     cache = WheelCache(tmp_path / "cache")
-    versions = {"torchao": "0.19.0.dev20261101", "torch": "2.14.1", "mslk": "2026.11.1.dev20261101"}
-    (trouble,) = keep(versions, str(index), cache)
+    with serving(Index(folder=offers)) as address:
+        shelf = Shelf(sources=[address], cache=cache, place=HERE)
+        (trouble,) = keep(not_kept(wheels, cache), shelf)
     assert "mslk=2026.11.1.dev20261101: not offered here" in trouble
-    assert [file.filename for file in cache.offered("torchao")] == ["torchao-0.19.0.dev20261101-py3-none-any.whl"]
-    assert not cache.offered("torch")
+    kept = {path.name for path in (tmp_path / "cache").glob("*/*.whl")}
+    assert kept == {"torchao-0.19.0.dev20261101-py3-none-any.whl", "torch-2.14.1-py3-none-any.whl", own.name}
+    assert [one.package for one in not_kept(wheels, cache)] == ["mslk"]
+
+
+def test_silent_index_is_asked_once_and_fails_nothing(tmp_path: Path) -> None:
+    index = Index(folder=tmp_path)
+    index.silent["torch/"] = index.silent["torchao/"] = 9
+    wheels = [Wanted(package=name, version="1.0") for name in ("torch", "torchao")]
+    cache = WheelCache(tmp_path / "cache")
+    with pytest.MonkeyPatch.context() as patch, serving(index) as address:
+        patch.setattr("fixtures.bisect.index.ANSWER_S", 0.2)
+        (trouble,) = keep(wheels, Shelf(sources=[address], cache=cache, place=HERE))
+    assert trouble.startswith("wheels are not kept for later bisects: the package index at")
+    assert {name for name, _ in index.requests} == {"torch/"}
+
+
+def test_what_is_kept_costs_no_network_and_a_cache_that_cannot_be_written_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = make_wheel(tmp_path, "torchao", "1.0")
+    monkeypatch.setattr("fixtures.bisect.keep.in_use", lambda: [Wanted(package="torchao", version="1.0")])
+    monkeypatch.setattr("fixtures.bisect.keep.configured_sources", lambda: [str(tmp_path)])
+    assert keeper.main(["--cache", str(tmp_path / "cache")]) == 0
+    assert [path.name for path in (tmp_path / "cache").glob("*/*.whl")] == [wheel.name]
+
+    def never() -> list[str]:
+        raise AssertionError("the network was asked for what is kept")
+
+    monkeypatch.setattr("fixtures.bisect.keep.configured_sources", never)
+    assert keeper.main(["--cache", str(tmp_path / "cache")]) == 0
+    monkeypatch.setattr("fixtures.bisect.keep.configured_sources", lambda: [str(tmp_path)])
+    (tmp_path / "file").touch()
+    assert keeper.main(["--cache", str(tmp_path / "file")]) == 0
+    assert "nothing is kept for later bisects" in capsys.readouterr().err
+
+
+def test_what_is_installed_here_has_wheels() -> None:
+    assert {"torch", "torchao", "diffusers"} <= {one.package for one in in_use()}
