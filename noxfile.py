@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,8 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = []
 ROOT = Path(__file__).parent
 EXIT_USAGE = 4
-EXIT_ERROR = 7
+KEEP_BASELINES = ("manifest", "memory", "reference", "velocity", "quality", "digest", "speed")
+"""Gates that compare with a baseline."""
 
 
 class Suite(NamedTuple):
@@ -39,26 +41,67 @@ class Suite(NamedTuple):
     python: str
     overrides: list[str]
     arguments: list[str]
+    lock: str = ""
+    """The lock file of an environment that moves, or nothing."""
 
 
 @nox.session(venv_backend="none")
 def gate(session: nox.Session) -> None:
     """Judge the stack with every gate, on whatever machine this is."""
-    run_gate(session, prepare(session, "released"))
+    run_gate(session, kept(session, prepare(session, "released")))
 
 
 @nox.session(venv_backend="none")
 def b200(session: nox.Session) -> None:
     """Judge tonight's nightly torch, torchao and mslk on a B200, natively, with published weights and without skips.
 
-    `--index URL` names another nightly index than PyTorch's public one for CUDA 13.0.
+    `--cuda 13.0` or `--index URL` names the nightly index, `--date 2026-11-01` takes what it held on that day (as does
+    `--torchao 2026-11-01` for one package), `--diffusers main` takes git, `--gpus 4` spreads the models over GPUs.
+    `--rehearse` runs the same lane on any machine, with stand-ins for weights and arithmetic.
     """
-    missing = missing_for_b200(gpus())
-    if missing:
-        stop(session, missing, EXIT_ERROR)
-    suite = prepare(session, "nightly")
-    call(session, suite, "-m", "fixtures.bisect.keep", *session.posargs)
-    run_gate(session, suite, "--machine", "b200", "--checkpoint", "hub", "--no-skips")
+    rehearsing = "--rehearse" in session.posargs
+    preflight(session, sys.executable)
+    suite = prepare(session, "rehearsal" if rehearsing else "nightly")
+    preflight(session, suite.python, "--installed")
+    if suite.lock:
+        call(session, suite, "-m", "fixtures.bisect.keep", *session.posargs)
+    if rehearsing:
+        rehearse(session, suite)
+    else:
+        run_gate(session, suite, "--machine", "b200", "--checkpoint", "hub", "--no-skips")
+
+
+def preflight(session: nox.Session, python: str, *options: str) -> None:
+    """End nox where the b200 lane cannot run; a rehearsal only hears what is missing."""
+    command = [python, "-m", "fixtures.build.preflight", "b200", *options, *session.posargs]
+    done = subprocess.run(command, env=variables(os.environ), cwd=ROOT, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)  # it has said why
+
+
+def rehearse(session: nox.Session, suite: Suite) -> None:
+    """The b200 lane on another machine: record baselines as its first night does, then judge against them.
+
+    With `--baselines DIR` nothing is recorded first.
+    """
+    arguments = [argument for argument in suite.arguments if argument != "--rehearse"]
+    suite = suite._replace(arguments=arguments)
+    options = ["--rehearse", "b200"]
+    if not any(argument.partition("=")[0] == "--baselines" for argument in arguments):
+        baselines = ROOT / "results" / "rehearsal-baselines"
+        shutil.rmtree(baselines, ignore_errors=True)
+        options += ["--baselines", str(baselines)]
+        kept = [] if any(argument.partition("=")[0] == "--gate" for argument in arguments) else KEEP_BASELINES
+        recording = [
+            *options,
+            *(f"--gate={gate}" for gate in kept),
+            "--rebaseline",
+            "--reason",
+            "rehearsed first night",
+        ]
+        given = selected(arguments)
+        call(session, suite, "-m", "pytest", *targets(given, "tests/gate"), *recording, *given)
+    run_gate(session, suite, *options)
 
 
 @nox.session(venv_backend="none")
@@ -70,7 +113,7 @@ def hopper(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def cpu(session: nox.Session) -> None:
     """Judge the stack on the CPU, even where there is a GPU."""
-    run_gate(session, prepare(session, "released"), "--machine", "cpu")
+    run_gate(session, kept(session, prepare(session, "released")), "--machine", "cpu")
 
 
 @nox.session(venv_backend="none")
@@ -84,14 +127,14 @@ def tests(session: nox.Session) -> None:
 def bisect(session: nox.Session) -> None:
     """Find which package and which version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`."""
     suite = prepare(session, "released")
-    run(session, suite, "-m", "fixtures.bisect", *suite.arguments)
+    run(session, suite, "-m", "fixtures.bisect", *suite.arguments, folder=Path(session.invoked_from))
 
 
 @nox.session(venv_backend="none")
 def compare(session: nox.Session) -> None:
     """Put two stacks side by side, without any baseline: `nox -s compare -- --a torchao=0.17.0 --b torchao=0.18.0`."""
     suite = prepare(session, "released")
-    run(session, suite, "-m", "fixtures.bisect.compare", *suite.arguments)
+    run(session, suite, "-m", "fixtures.bisect.compare", *suite.arguments, folder=Path(session.invoked_from))
 
 
 @nox.session(venv_backend="none")
@@ -132,29 +175,35 @@ def prepare(session: nox.Session, lane: str) -> Suite:
     return Suite(**json.loads(done.stdout))
 
 
+def kept(session: nox.Session, suite: Suite) -> Suite:
+    """Put the stack's wheels into the cache that bisects read; whatever comes of it, the run goes on."""
+    call(session, suite, "-m", "fixtures.bisect.keep")
+    return suite
+
+
 def run_gate(session: nox.Session, suite: Suite, *options: str) -> None:
     """pytest over tests/gate, or over the tests that the user named."""
     arguments = selected(suite.arguments)
     run(session, suite, "-m", "pytest", *targets(arguments, "tests/gate"), *options, *arguments)
 
 
-def run(session: nox.Session, suite: Suite, *arguments: str) -> None:
+def run(session: nox.Session, suite: Suite, *arguments: str, folder: Path = ROOT) -> None:
     """Run the environment's Python; a red exit code becomes nox's own, which would otherwise be 1 for all of them."""
-    code = call(session, suite, *arguments)
+    code = call(session, suite, *arguments, folder=folder)
     if code:
         stop(session, f"{session.name} ended with exit code {code}", code)
 
 
-def call(session: nox.Session, suite: Suite, *arguments: str) -> int:
-    """Run the environment's Python in the repository and return its exit code.
+def call(session: nox.Session, suite: Suite, *arguments: str, folder: Path = ROOT) -> int:
+    """Run the environment's Python in the repository, or in `folder`, and return its exit code.
 
     Ctrl-C and SIGTERM reach it as an interrupt, and it gets the time to write what it has.
     """
     if session.run(sys.executable, "-c", "", log=False) is None:
         return 0  # nox was called with --install-only, and says so itself
     session.log(" ".join(["python", *arguments]))
-    environment = variables(os.environ) | {"GATE_OVERRIDES": json.dumps(suite.overrides)}
-    with subprocess.Popen([suite.python, *arguments], env=environment, cwd=ROOT) as child:
+    environment = variables(os.environ) | {"GATE_OVERRIDES": json.dumps(suite.overrides), "GATE_LOCK": suite.lock}
+    with subprocess.Popen([suite.python, *arguments], env=environment, cwd=folder) as child:
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
             child.send_signal(signal.SIGINT)
@@ -209,24 +258,3 @@ def reason(arguments: Sequence[str]) -> str:
         if argument.partition("=")[0] == "--reason"
     ]
     return given[-1].strip() if given else ""
-
-
-def gpus() -> str | None:
-    """What nvidia-smi says of each GPU, one `name, compute capability` a line; None where there is no NVIDIA driver."""
-    command = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def missing_for_b200(listing: str | None) -> str | None:
-    """What this machine lacks for the b200 lane, in one sentence; `listing` as `gpus` returns it."""
-    need = "nox -s b200 needs a GPU of compute capability 10.0 or higher (B200)"
-    if listing is None:
-        return f"{need}, and there is no working NVIDIA driver here (nvidia-smi fails); `nox -s gate` runs anywhere"
-    found = [tuple(part.strip() for part in line.rsplit(",", 1)) for line in listing.splitlines() if "," in line]
-    if any(capability.split(".")[0].isdigit() and int(capability.split(".")[0]) >= 10 for _, capability in found):
-        return None
-    names = ", ".join(f"{name} ({capability})" for name, capability in found) or "no GPU"
-    return f"{need}; found {names}; `nox -s gate` runs anywhere"

@@ -51,8 +51,12 @@ def test_speedup_stays_above_floor(
                 benchmark,
                 reference,
                 candidate,
-                plan=RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
-                undecided=lambda samples: settle(judge(samples=samples)).verdict is Verdict.UNSURE,
+                plan=RoundPlan(**REHEARSED)
+                if gate_run.rehearsing
+                else RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
+                undecided=lambda samples: (
+                    not gate_run.rehearsing and settle(judge(samples=samples)).verdict is Verdict.UNSURE
+                ),
                 synchronize=synchronize,
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )
@@ -72,6 +76,9 @@ def test_speedup_stays_above_floor(
         ),
     )
     checks = judge(samples=samples, disturbance=timings.disturbance)
+    if gate_run.rehearsing:
+        measured = f"{ratio.ratio:.3g}x [{ratio.low:.3g}, {ratio.high:.3g}] in {len(samples.seconds)} rounds"
+        checks = [skipped("speedup", f"a rehearsal judges no speed; measured {measured}")]
     conclude(
         checks,
         details={"seconds": samples.seconds, "reference_seconds": samples.reference_seconds, "ratio": ratio.ratio},
