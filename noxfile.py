@@ -107,7 +107,7 @@ def rehearse(session: nox.Session, suite: Suite) -> None:
 @nox.session(venv_backend="none")
 def hopper(session: nox.Session) -> None:
     """Judge the stack at full size on an H100 or H200, with random weights: fp8 native, mxfp8 and nvfp4 emulated."""
-    run_gate(session, prepare(session, "released"), "--machine", "hopper", "--checkpoint", "random")
+    run_gate(session, kept(session, prepare(session, "released")), "--machine", "hopper", "--checkpoint", "random")
 
 
 @nox.session(venv_backend="none")
