@@ -53,6 +53,7 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
         reference=reference,
         candidate=candidate,
         distances=distances,
+        clips=lab.clips(case),
     )
     details = {"per_prompt": values, "controls": controls}
     if every:

@@ -15,9 +15,11 @@ from fixtures.judge.closeness import (
     QUALITY_DRIFT,
     VELOCITY_MEAN_MARGIN_DB,
     VELOCITY_STEP_MARGIN_DB,
+    judge_flicker,
     judge_quality,
     judge_quality_drift,
     judge_reference,
+    judge_sound_to_stored,
     judge_velocity,
     judge_velocity_drift,
 )
@@ -192,3 +194,40 @@ def test_without_a_floor_the_baseline_judges_alone() -> None:
 def test_checks_carry_the_source_of_their_limit(bound: Limit) -> None:
     checks = quality([0.0]) if bound is MEAN else judge_reference(distances=[0.0], stored=1, mean=bound)
     assert checks[0].source == "a test's own"
+
+
+def test_a_video_is_judged_by_its_worst_frame_and_not_by_its_worst_mean() -> None:
+    mean, worst = (
+        Limit(gate="quality", quantity=name, unit="LPIPS", source="a test's own", ceiling=ceiling)
+        for name, ceiling in (("lpips_mean", 0.1), ("lpips_worst", 0.2))
+    )
+    controls = {"black": [0.9]}
+    healthy = judge_quality(distances=[0.05], controls=controls, mean=mean, worst=worst, frames=[0.01, 0.15])
+    broken = judge_quality(distances=[0.05], controls=controls, mean=mean, worst=worst, frames=[0.01, 0.4])
+    assert settle(healthy).verdict is Verdict.PASS
+    assert "lpips_worst 0.4 LPIPS above ceiling 0.2 LPIPS (worst of 2 frames" in settle(broken).message
+
+
+@given(worst=st.lists(st.floats(0, 5), min_size=1), control=st.floats(0, 10))
+def test_flicker_passes_only_below_its_ceiling_and_only_where_the_control_shows(
+    worst: list[float], control: float
+) -> None:
+    ceiling = Limit(gate="quality", quantity="flicker_worst", unit="%", source="a test's own", ceiling=2.0)
+    found = settle(judge_flicker(worst=worst, control=[control], ceiling=ceiling)).verdict
+    assert (found is Verdict.PASS) == (max(worst) <= 2.0 and control >= 4.0)
+
+
+def test_a_flicker_that_was_not_measured_never_passes() -> None:
+    ceiling = Limit(gate="quality", quantity="flicker_worst", unit="%", source="a test's own", ceiling=2.0)
+    assert settle(judge_flicker(worst=[], control=[9.0], ceiling=ceiling)).verdict is Verdict.ERROR
+    assert judge_flicker(worst=[1.0], control=[9.0], ceiling=None) == []
+
+
+def test_a_sound_is_held_against_its_stored_levels() -> None:
+    ceiling = Limit(gate="reference", quantity="sound_to_stored", unit="dB", source="a test's own", ceiling=0.05)
+    stored = [-20.0, -40.0]
+    assert judge_sound_to_stored(levels=stored, stored=stored, ceiling=ceiling).verdict is Verdict.PASS
+    assert judge_sound_to_stored(levels=[-20.0, -40.1], stored=stored, ceiling=ceiling).verdict is Verdict.FAIL
+    assert judge_sound_to_stored(levels=[math.nan, -40.0], stored=stored, ceiling=ceiling).verdict is Verdict.ERROR
+    assert judge_sound_to_stored(levels=[-20.0], stored=stored, ceiling=ceiling).verdict is Verdict.ERROR
+    assert judge_sound_to_stored(levels=stored, stored=stored, ceiling=None).verdict is Verdict.ERROR

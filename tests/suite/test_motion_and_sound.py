@@ -28,7 +28,7 @@ def video(seed: int = 0, frames: int = 9, side: int = 15) -> np.ndarray:
 
 @given(shift=st.floats(-0.2, 0.2))
 def test_an_error_that_stays_is_no_flicker(shift: float) -> None:
-    assert max(flicker(video(), video() + np.float32(shift))) == pytest.approx(0.0, abs=1e-6)
+    assert max(flicker(video(), video() + np.float32(shift))) == pytest.approx(0.0, abs=1e-4)
 
 
 @given(size=st.floats(0.01, 0.2), place=st.integers(1, 7))
@@ -36,13 +36,13 @@ def test_one_frame_that_jumps_is_seen_twice_at_its_size(size: float, place: int)
     broken = video()
     broken[place] += np.float32(size)
     found = flicker(video(), broken)
-    assert [index for index, value in enumerate(found) if value > size / 2] == [place - 1, place]
-    assert max(found) == pytest.approx(size, rel=1e-3)
+    assert [index for index, value in enumerate(found) if value > 50 * size] == [place - 1, place]
+    assert max(found) == pytest.approx(100 * size, rel=1e-3)
 
 
 def test_the_control_flickers_at_every_frame() -> None:
     videos = np.stack([video(0), video(1)])
-    assert min(flicker(videos[0], flickering(videos)[0])) > (1 - DIMMED) * 0.4
+    assert min(flicker(videos[0], flickering(videos)[0])) > 100 * (1 - DIMMED) * 0.4
 
 
 def test_videos_of_different_shapes_and_single_frames_are_refused() -> None:
