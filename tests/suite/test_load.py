@@ -157,6 +157,17 @@ def test_the_pipeline_comes_in_the_dtype_that_is_asked_for_and_with_its_methods_
         assert {parameter.dtype for parameter in component.parameters()} == {torch.float32}
 
 
+def test_a_pipeline_of_another_class_is_refused() -> None:
+    other = dataclasses.replace(FLUX, pipeline="FluxControlPipeline")
+    sentence = (
+        "the tiny checkpoint of flux1-dev is a FluxPipeline with a FluxTransformer2DModel; flux1-dev needs "
+        "FluxControlPipeline with FluxTransformer2DModel"
+    )
+    with pytest.raises(CheckpointProblem) as caught:
+        load_pipeline(other, "tiny")
+    assert str(caught.value) == sentence
+
+
 def test_what_the_libraries_cannot_load_is_one_sentence(folder: Path) -> None:
     with pytest.raises(CheckpointProblem, match="the tiny checkpoint of flux1-dev does not load: ") as caught:
         load_pipeline(FLUX, "tiny", folder=folder.parent)
