@@ -31,6 +31,8 @@ class Index:
     """File name -> reason."""
     cut: Counter[str] = field(default_factory=Counter)
     """The connection ends after half of what was to be sent."""
+    stuck: Counter[str] = field(default_factory=Counter)
+    """Half of what was to be sent, then nothing more until the client gives up."""
     silent: Counter[str] = field(default_factory=Counter)
     """No answer until the client gives up."""
     wrong: Counter[str] = field(default_factory=Counter)
@@ -106,7 +108,14 @@ def serving(index: Index) -> Iterator[str]:
             if index.cut[name] > 0:
                 index.cut[name] -= 1
                 rest = rest[: length // 2]
+            stuck = index.stuck[name] > 0
+            if stuck:
+                index.stuck[name] -= 1
+                rest = rest[: length // 2]
             self.answer(206 if start else 200, rest, "application/octet-stream", length=length, **headers)
+            if stuck:
+                self.wfile.flush()
+                index.over.wait(30)
 
         def answer(self, code: int, body: bytes, kind: str, *, length: int | None = None, **headers: str) -> None:
             self.send_response(code)

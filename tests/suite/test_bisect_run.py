@@ -6,14 +6,10 @@ The stand-in lies in a folder of tests/gate's name and leaves records as the sui
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 
@@ -26,33 +22,8 @@ from fixtures.bisect.runner import Runner
 from fixtures.bisect.schema import Answer
 from fixtures.build.install import InstallFailed, run_step
 from fixtures.build.requirements import Override, Step
+from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, wheels
 from tests.suite.tiny_wheels import make_wheel
-
-CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
-SUITE = """
-import json, pathlib, sys, time
-import torchao
-out = pathlib.Path(sys.argv[sys.argv.index("--results") + 1]) / "latest"
-gate = sys.argv[sys.argv.index("--gate") + 1]
-out.mkdir(parents=True)
-options = dict(zip(sys.argv, sys.argv[1:]))
-if "--rebaseline" in sys.argv and "--baselines" in options:
-    folder = pathlib.Path(options["--baselines"])
-    folder.mkdir(exist_ok=True)
-    (folder / torchao.version).touch()
-with (pathlib.Path(__file__).parent / "asked").open("a") as asked:
-    asked.write(torchao.version + "\\n")
-if torchao.kind == "hang":
-    time.sleep(60)
-if torchao.kind == "die":
-    raise SystemExit("Error: something in C++")
-verdict = {"good": "pass", "bad": "fail"}.get(torchao.kind, torchao.kind)
-value = 20.0 if verdict == "pass" else 9.5
-check = {"name": "sqnr", "verdict": verdict, "value": value, "floor": 12.0, "unit": "dB"}
-record = {"schema": 1, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "emulated",
-          "metric": "m", "message": "told", "checks": [check], "details": {"digest": torchao.kind}, "reproduce": "r"}
-(out / "records.jsonl").write_text(json.dumps(record) + "\\n")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -66,33 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The suite's stand-in, run as `python -m pytest` because the working folder has a pytest.py."""
-    root = tmp_path / "suite"
-    root.mkdir()
-    (root / "pytest.py").write_text(SUITE)
-    monkeypatch.setattr(probe, "ROOT", root)
-    monkeypatch.setattr("fixtures.bisect.plan.interpreter_prefix", lambda: base)
-    monkeypatch.setattr(bench, "stack_of", lambda _: {"versions": {}, "identities": {}, "unfit": {}})
-    monkeypatch.setattr("fixtures.bisect.runner.stack_of", lambda _: {"versions": {}, "identities": {}, "unfit": {}})
-    monkeypatch.setattr(bench, "run_step", unpack)
-    return root
-
-
-def unpack(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
-    """Installing a tiny wheel is unpacking it; pip itself is in `test_environment_differs_only_in_what_moved`."""
-    (site,) = python.parent.parent.glob("lib/python*/site-packages")
-    for requirement in step.requirements:
-        name, _, address = requirement.partition(" @ ")
-        for old in site.glob(f"{name}*"):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        with zipfile.ZipFile(url2pathname(urlsplit(address).path)) as wheel:
-            wheel.extractall(site)
-
-
-def wheels(folder: Path, kinds: Mapping[str, str]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for version, kind in kinds.items():
-        make_wheel(folder, "torchao", version, f"version, kind = {version!r}, {kind!r}\n")
-    return folder
+    return stand_in_for_the_suite(tmp_path / "suite", base, monkeypatch.setattr)
 
 
 def run(tmp_path: Path, index: Path, *arguments: str, gate: str = "velocity") -> tuple[int, Answer]:
@@ -102,10 +47,6 @@ def run(tmp_path: Path, index: Path, *arguments: str, gate: str = "velocity") ->
     ])  # fmt: skip
     answer = tmp_path / "out" / "bisect.json"
     return code, Answer.model_validate_json(answer.read_text())
-
-
-def asked(stand_in: Path) -> list[str]:
-    return (stand_in / "asked").read_text().split()
 
 
 def test_culprit_is_found_past_gaps_a_hang_a_truncated_wheel_and_a_death(

@@ -1,0 +1,93 @@
+"""A small stand-in for the suite, for whole bisects of tiny wheels: what a wheel's `kind` says is what the gate says.
+
+`python -m tests.suite.bisect_stand_in ROOT BASE ARGUMENTS` is a bisect of its own process, for tests that kill it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from fixtures.bisect import __main__ as bisect
+from fixtures.build.requirements import Step
+from tests.suite.tiny_wheels import make_wheel
+
+CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
+SUITE = """
+import json, pathlib, sys, time
+import torchao
+out = pathlib.Path(sys.argv[sys.argv.index("--results") + 1]) / "latest"
+gate = sys.argv[sys.argv.index("--gate") + 1]
+out.mkdir(parents=True)
+options = dict(zip(sys.argv, sys.argv[1:]))
+if "--rebaseline" in sys.argv and "--baselines" in options:
+    folder = pathlib.Path(options["--baselines"])
+    folder.mkdir(exist_ok=True)
+    (folder / torchao.version).touch()
+with (pathlib.Path(__file__).parent / "asked").open("a") as asked:
+    asked.write(torchao.version + "\\n")
+if torchao.kind == "slow":
+    time.sleep(3)
+    torchao.kind = "good"
+if torchao.kind == "hang":
+    time.sleep(60)
+if torchao.kind == "die":
+    raise SystemExit("Error: something in C++")
+verdict = {"good": "pass", "bad": "fail"}.get(torchao.kind, torchao.kind)
+value = 20.0 if verdict == "pass" else 9.5
+check = {"name": "sqnr", "verdict": verdict, "value": value, "floor": 12.0, "unit": "dB"}
+record = {"schema": 1, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "emulated",
+          "metric": "m", "message": "told", "checks": [check], "details": {"digest": torchao.kind}, "reproduce": "r"}
+(out / "records.jsonl").write_text(json.dumps(record) + "\\n")
+"""
+
+
+def stand_in_for_the_suite(root: Path, base: Path, put: Callable[[str, object], None]) -> Path:
+    """Probes run `root/pytest.py` (because the working folder has one, `python -m pytest` is that) in copies of `base`.
+    `put` exchanges what a dotted name means."""
+    root.mkdir(exist_ok=True)
+    (root / "pytest.py").write_text(SUITE)
+    put("fixtures.bisect.probe.ROOT", root)
+    put("fixtures.bisect.plan.interpreter_prefix", lambda: base)
+    put("fixtures.bisect.runner.stack_of", lambda _: {"versions": {}, "identities": {}, "unfit": {}})
+    put("fixtures.bisect.bench.run_step", unpack)
+    return root
+
+
+def unpack(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
+    """Installing a tiny wheel is unpacking it; pip itself is in `test_environment_differs_only_in_what_moved`."""
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    for requirement in step.requirements:
+        name, _, address = requirement.partition(" @ ")
+        for old in (*site.glob(f"{name}-*"), *site.glob(f"{name}.py")):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        with zipfile.ZipFile(url2pathname(urlsplit(address).path)) as wheel:
+            wheel.extractall(site)
+
+
+def wheels(folder: Path, kinds: Mapping[str, str]) -> Path:
+    """A folder with a wheel of torchao for each version, of a kind each."""
+    folder.mkdir(exist_ok=True)
+    for version, kind in kinds.items():
+        make_wheel(folder, "torchao", version, f"version, kind = {version!r}, {kind!r}\n")
+    return folder
+
+
+def asked(root: Path) -> list[str]:
+    """The versions that probes measured, in order."""
+    return (root / "asked").read_text().split()
+
+
+def _put(name: str, value: object) -> None:
+    module, _, attribute = name.rpartition(".")
+    setattr(sys.modules[module], attribute, value)
+
+
+if __name__ == "__main__":
+    stand_in_for_the_suite(Path(sys.argv[1]), Path(sys.argv[2]), _put)
+    sys.exit(bisect.main(sys.argv[3:]))
