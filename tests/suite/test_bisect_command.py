@@ -29,6 +29,13 @@ def test_pinned_stack_needs_no_ends_and_what_differs_from_it_is_named() -> None:
     assert bisect_command(CASE, "speed", nightly, PINS) == (
         f"nox -s bisect -- --case {CASE} --gate speed --bad torch=2.15.0.dev20261101+cu130 mslk=2026.11.1 --nightly"
     )
+    release = {"torch": "2.14.1", "torchao": "0.17.0", "diffusers": "0.41.0"}
+    assert bisect_command(CASE, "speed", release, PINS) == (
+        f"nox -s bisect -- --case {CASE} --gate speed --good torchao=0.18.0 diffusers=0.42.1 "
+        "--bad torchao=0.17.0 diffusers=0.41.0"
+    )
+    unpinned = bisect_command(CASE, "speed", {"torchao": "0.17.0", "mslk": "1.0.0"}, PINS)
+    assert unpinned.endswith("--gate speed --bad torchao=0.17.0 mslk=1.0.0")
     assert {"torch", "torchao", "diffusers"} <= pinned().keys()
 
 
@@ -36,7 +43,7 @@ def test_next_command_is_one_that_the_bisect_understands() -> None:
     stack = {"torch": "2.14.1", "torchao": "0.17.0"}
     command = after_red(CASE, "velocity", "sqnr 9.5 dB below floor 12 dB", stack, PINS)
     options = parser().parse_args(shlex.split(command)[4:])
-    assert question(options).bad == {"torchao": "0.17.0"}
+    assert (question(options).good, question(options).bad) == ({"torchao": "0.18.0"}, {"torchao": "0.17.0"})
 
 
 def test_red_for_want_of_a_baseline_is_recorded_and_a_broken_import_is_asked_for() -> None:

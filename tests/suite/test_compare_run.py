@@ -39,7 +39,7 @@ def run(tmp_path: Path, *arguments: str) -> int:
 
 def change(tmp_path: Path) -> str:
     rows = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
-    return {row[2]: row[5] for row in rows[1:]}["sqnr"]
+    return str({row[2]: row[5] for row in rows[1:]}["sqnr"])
 
 
 def test_processes_of_both_sides_alternate_and_one_table_says_it(
