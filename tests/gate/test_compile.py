@@ -15,9 +15,9 @@ from fixtures.judge.counts import judge_compilation
 @pytest.mark.gate("compile")
 def test_blocks_compile_whole_and_once(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """`compile_repeated_blocks(fullgraph=True)`; the CPU's backend is aot_eager, a GPU's is inductor."""
-    from fixtures.measure.graphs import measure_compilation
+    from fixtures.measure.graphs import compile_steps, measure_compilation
 
-    subject, steps = lab.subject(case), lab.trajectory(case)[0][:3]
+    subject, steps = lab.subject(case), compile_steps(lab.trajectory(case)[0])
     backend = "aot_eager" if lab.workshop.device == "cpu" else "inductor"
     with lab.spending("compile"):
         compiled = measure_compilation(subject, steps, backend=backend)

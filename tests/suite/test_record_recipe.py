@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fixtures.catalog import FORMATS, models
 from fixtures.catalog import recipe as recipe_module
 from fixtures.catalog.recipe import case_recipe, recipe_hash
-from fixtures.catalog.schema import Case, Format, Model
+from fixtures.catalog.schema import Case, Format, Model, Sampling
 
 MODEL = models()["flux1-dev"]
 FORMAT = FORMATS["nvfp4"]
@@ -117,7 +117,7 @@ def test_a_hub_revision_moves_only_what_is_drawn_with_published_weights() -> Non
 
 
 def test_every_field_that_is_left_out_exists() -> None:
-    fields = {field.name for entry in (Model, Format) for field in dataclasses.fields(entry)}
+    fields = {field.name for entry in (Model, Format, Sampling) for field in dataclasses.fields(entry)}
     named = [value for name, value in vars(recipe_module).items() if name.startswith("_") and isinstance(value, set)]
     assert named
     assert set().union(*named) <= fields
