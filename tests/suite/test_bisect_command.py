@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.bisect.answer import compare_link
-from fixtures.bisect.command import after_red, bisect_command, pinned
+from fixtures.bisect.command import CARRIED, after_red, bisect_command, carried, pinned
 from fixtures.bisect.ends import moved, named
 from fixtures.bisect.evidence import Observation, Outcome, Rule, meaning, normal
 from fixtures.bisect.history import Meaning
@@ -44,6 +45,16 @@ def test_next_command_is_one_that_the_bisect_understands() -> None:
     command = after_red(CASE, "velocity", "sqnr 9.5 dB below floor 12 dB", stack, PINS)
     options = parser().parse_args(shlex.split(command)[4:])
     assert (question(options).good, question(options).bad) == ({"torchao": "0.18.0"}, {"torchao": "0.17.0"})
+
+
+def test_options_that_change_what_is_measured_are_part_of_the_next_command(pytestconfig: pytest.Config) -> None:
+    assert carried(pytestconfig.option) == []
+    assert all(hasattr(pytestconfig.option, name[2:].replace("-", "_")) for name in CARRIED)
+    other = SimpleNamespace(rehearse="b200", checkpoint_folder="my folder", metric="auto", threads=2, baselines="b")
+    same = carried(other)
+    assert same == ["--rehearse", "b200", "--checkpoint-folder", "my folder", "--baselines", "b", "--threads", "2"]
+    command = after_red(CASE, "velocity", "red", PINS, PINS, same)
+    assert parser().parse_known_args(shlex.split(command)[4:])[1] == same
 
 
 def test_red_for_want_of_a_baseline_is_recorded_and_a_broken_import_is_asked_for() -> None:
