@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fixtures.catalog.schema import Case
+from fixtures.catalog.schema import Case, Limit
 from fixtures.judge.baseline import Refusal
-from fixtures.judge.speed import SpeedSamples, decisive_floors, judge_speed
-from fixtures.judge.verdict import Verdict, errored, failed, settle, skipped
+from fixtures.judge.loss import changed_kernels, kinds_of_loss
+from fixtures.judge.speed import DEVICE_CHANGE, decisive_floors, judge_device, judge_speed
+from fixtures.judge.verdict import Check, Verdict, errored, failed, settle, skipped
+
+if TYPE_CHECKING:
+    from fixtures.record.sections import Speed
 
 REHEARSED: dict[str, Any] = {"pilot_rounds": 5, "minimum": 5, "maximum": 8, "budget_seconds": 30.0}
 """Rounds of a rehearsal: enough for a ratio and an interval, which nothing judges."""
@@ -21,11 +27,13 @@ REHEARSED: dict[str, Any] = {"pilot_rounds": 5, "minimum": 5, "maximum": 8, "bud
 def test_speedup_stays_above_floor(
     case: Case, lab: Any, gate_run: Any, conclude: Callable[..., None], benchmark: Any
 ) -> None:
-    """Paired rounds A B A B through pytest-benchmark. Emulated, it guards what the emulation costs, and says so; a
+    """Paired rounds A B A B through pytest-benchmark, and at full size on the device's own clock. A red verdict says
+    which kind of loss it saw, and in which kernels. Emulated, the gate guards what the emulation costs, and says so; a
     rehearsal measures and judges nothing."""
-    from fixtures.measure.clock import CannotTime, RoundPlan, interleaved_rounds
-    from fixtures.record.baseline import BaselineError
-    from fixtures.record.sections import Speed
+    from fixtures.measure.clock import CannotTime, RoundPlan
+    from fixtures.measure.speedometer import measure_speed
+    from fixtures.record.baseline import BaselineError, remedy
+    from fixtures.record.speed import record_of, section_of
 
     if case.checkpoint == "random" and lab.arithmetic(case) == "emulated":
         reason = f"{case.format} is emulated here: its time at full size says nothing of hardware"
@@ -36,50 +44,79 @@ def test_speedup_stays_above_floor(
     if isinstance(found, BaselineError):
         conclude([failed("speed against baseline", str(found))])
         return
-    baseline = (
-        found
-        if isinstance(found, Refusal)
-        else Refusal(section="speed", reason="recording a new baseline", entitled=True)
-        if found is None
-        else SpeedSamples(reference_seconds=tuple(found.reference_seconds), seconds=tuple(found.seconds))
-    )
+    recording = Refusal(section="speed", reason="recording a new baseline", entitled=True)
+    refusal = found if isinstance(found, Refusal) else recording if found is None else None
+    then = None if refusal is not None or found is None else record_of(found)
+    lacking = Refusal(section="speed", reason=f"no device seconds in the baseline: {remedy(case.id)}", entitled=False)
+    baseline = refusal or (then.wall if then else lacking)
+    device_baseline = refusal or (then.device if then and then.device else lacking)
     judge = partial(judge_speed, limits=limits, baseline=baseline, format=case.format, arithmetic=lab.arithmetic(case))
-    reference, candidate, synchronize = lab.timed_calls(case)
+    rehearsing = gate_run.rehearsing
     try:
         with lab.spending("time"):
-            timings = interleaved_rounds(
+            measured = measure_speed(
                 benchmark,
-                reference,
-                candidate,
+                lab.timed_calls(case),
                 plan=RoundPlan(**REHEARSED)
-                if gate_run.rehearsing
+                if rehearsing
                 else RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
-                undecided=lambda samples: (
-                    not gate_run.rehearsing and settle(judge(samples=samples)).verdict is Verdict.UNSURE
+                undecided=lambda samples: not rehearsing and _unsure(judge(samples=samples, limits=_wall(limits))),
+                device_undecided=lambda samples: (
+                    not rehearsing and _unsure(judge_device(samples=samples, limits=limits, baseline=device_baseline))
                 ),
-                synchronize=synchronize,
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )
     except CannotTime as problem:
         conclude([errored("speed", str(problem))])
         return
-    samples = timings.samples
+    now, samples = measured.record, measured.timings.samples
     ratio = samples.ratio()
-    lab.contribute(
-        case,
-        "speed",
-        lambda: Speed(
-            seconds=list(samples.seconds),
-            reference_seconds=list(samples.reference_seconds),
-            ratio=ratio.ratio,
-            interval=[ratio.low, ratio.high],
-        ),
+    first = lab.first_call(case) or (None, None)
+    section = section_of(measured, first_call_seconds=first[0], cache_misses=first[1])
+    lab.contribute(case, "speed", lambda: section)
+    checks = judge(
+        samples=samples,
+        disturbance=measured.disturbance,
+        device=now.device,
+        device_baseline=device_baseline,
+        no_device=measured.no_device,
     )
-    checks = judge(samples=samples, disturbance=timings.disturbance)
-    if gate_run.rehearsing:
-        measured = f"{ratio.ratio:.3g}x [{ratio.low:.3g}, {ratio.high:.3g}] in {len(samples.seconds)} rounds"
-        checks = [skipped("speedup", f"a rehearsal judges no speed; measured {measured}")]
+    if rehearsing:
+        seen = f"{ratio.ratio:.3g}x [{ratio.low:.3g}, {ratio.high:.3g}] in {len(samples.seconds)} rounds"
+        checks = [skipped("speedup", f"a rehearsal judges no speed; measured {seen}")]
+    red = settle(checks).verdict in (Verdict.FAIL, Verdict.UNSURE)
+    losses = kinds_of_loss(now, then, format=case.format) if red else []
+    changes = changed_kernels(now, then, format=case.format) if red and then is not None else []
     conclude(
         checks,
-        details={"seconds": samples.seconds, "reference_seconds": samples.reference_seconds, "ratio": ratio.ratio},
+        details={
+            "seconds": samples.seconds,
+            "reference_seconds": samples.reference_seconds,
+            "ratio": ratio.ratio,
+            "cost": measured.cost,
+            "kinds of loss": losses,
+            "kernels that changed": [asdict(change) for change in changes],
+            "recompiles": measured.recompiles,
+            **_second_ruler(section, bound=lab.bound(case) if case.checkpoint == "random" else None),
+        },
+        note="; ".join([*losses, *map(str, changes), measured.cost]),
     )
+
+
+def _wall(limits: Sequence[Limit]) -> list[Limit]:
+    return [limit for limit in limits if limit.quantity != DEVICE_CHANGE]
+
+
+def _unsure(checks: list[Check]) -> bool:
+    return bool(checks) and settle(checks).verdict is Verdict.UNSURE
+
+
+def _second_ruler(section: Speed, *, bound: float | None) -> dict[str, Any]:
+    """What the report shows beside the verdict: device seconds, the share of the roofline, launches, energy."""
+    device = section.device
+    if device is None:
+        return {}
+    costs = section.costs.model_dump(exclude_none=True) if section.costs else {}
+    speedup = median(device.reference_seconds) / median(device.seconds)
+    roofline = {} if bound is None else {"roofline": bound, "share of roofline": speedup / bound}
+    return {"device": device.model_dump(), "device speedup": speedup, **roofline, **costs}
