@@ -8,12 +8,15 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fixtures.bisect import index
 from fixtures.bisect.index import IndexSilent, offered, parse_json, parse_page, sources_of
+from fixtures.bisect.plan import nightly_index
+from fixtures.bisect.question import PUBLIC
 from fixtures.bisect.versions import Here, IndexFile, NoSuchVersion, Release, find, of_one_build, usable, wanted
 from tests.suite.tiny_wheels import make_wheel
 
@@ -112,6 +115,16 @@ def test_both_kinds_of_index_page_are_read() -> None:
     entry = {"filename": "a-1-py3-none-any.whl", "url": "../f/a.whl", "hashes": {"sha256": "cd"}, "yanked": True}
     (third,) = parse_json({"files": [entry]}, "https://host/simple/a/")
     assert (third.url, third.sha256, third.yanked) == ("https://host/simple/f/a.whl", "cd", "")
+
+
+def test_nightlies_come_from_the_public_index_of_the_build_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nightly_index(None, ["2.15.0.dev20261101+cu130"]) is None
+    assert nightly_index("https://mine", ["2026-10-01"]) == "https://mine"
+    public = {end: nightly_index(PUBLIC, ["2026-10-01", end]) or "" for end in ("2.15.0.dev1+cu132", "2.15.0.dev1+cpu")}
+    assert [index.rpartition("/")[2] for index in public.values()] == ["cu132", "cpu"]
+    for kind, build in (("cpu", "cpu"), ("b200", "cu130")):
+        monkeypatch.setattr("fixtures.bisect.plan.detect", lambda _, kind=kind: SimpleNamespace(kind=kind))
+        assert (nightly_index(PUBLIC, ["2026-10-01"]) or "").rpartition("/")[2] == build
 
 
 def test_pips_own_sources_are_used() -> None:
