@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_saved_bytes
+from fixtures.judge.counts import judge_allocated_bytes, judge_saved_bytes
 from fixtures.judge.verdict import against_limit
 
 
@@ -17,8 +17,10 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
     case: Case, lab: Any, conclude: Callable[..., None]
 ) -> None:
     """No baseline is needed: the oracle is arithmetic over shapes."""
+    import torch
+
     from fixtures.build.architecture import selected
-    from fixtures.measure.memory import expected_saved_bytes, peak_bytes, storage_bytes
+    from fixtures.measure.memory import expected_saved_bytes, peak_bytes, storage_bytes, stored_bytes
     from fixtures.record.sections import Memory
 
     model, fmt = lab.model(case), lab.format(case)
@@ -29,18 +31,30 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
         conclude([judge_saved_bytes(saved=saved, expected=formula)], details={"saved_bytes": saved})
         return
     subject, reference = lab.subject(case), lab.reference(case)
-    expected = expected_saved_bytes(selected(reference.denoiser, model.selection_for(case.checkpoint)), fmt)
-    resident = storage_bytes(reference.denoiser)
-    saved = resident - storage_bytes(subject.denoiser)
+    shapes = selected(reference.denoiser, model.selection_for(case.checkpoint))
+    expected = expected_saved_bytes(shapes, fmt)
+    both, own = torch.nn.ModuleList([reference.denoiser, subject.denoiser]), storage_bytes(subject.denoiser)
+    saved = storage_bytes(reference.denoiser) - own
     checks = [judge_saved_bytes(saved=saved, expected=expected)]
+    if subject.allocated_bytes is not None:
+        wanted = sum(stored_bytes(shape, fmt) for shape in shapes)
+        checks.append(judge_allocated_bytes(allocated=subject.allocated_bytes, expected=wanted))
     peak = None
     if lab.workshop.device != "cpu":
         lab.observation(case)  # the first call compiles, which takes memory of its own
         peak = peak_bytes(lambda: lab.draw_again(case), lab.workshop.device)
     if peak is not None:
-        # The bf16 denoiser stays on the GPU as the reference; a user of the format alone would not hold it.
-        peak -= resident
+        # What only bf16 needs stays on the GPU as the reference; a user of the format alone would not hold it.
+        peak -= storage_bytes(both) - own
         limit = lab.limit(case, "memory", "peak")
         checks += [against_limit(peak / 1e9, limit)] if limit else []
-    conclude(checks, details={"saved_bytes": saved, "expected_bytes": expected, "peak_bytes": peak})
+    conclude(
+        checks,
+        details={
+            "saved_bytes": saved,
+            "expected_bytes": expected,
+            "allocated_bytes": subject.allocated_bytes,
+            "peak_bytes": peak,
+        },
+    )
     lab.contribute(case, "memory", lambda: Memory(saved_bytes=saved, peak_bytes=peak))

@@ -130,3 +130,24 @@ def test_sqnr_is_20_db_for_a_tenth_and_never_a_number_for_nonsense() -> None:
     assert math.isnan(sqnr_db(reference, np.full(100, np.nan)))
     with pytest.raises(ValueError, match=r"cannot compare shape \(3,\) with a reference of shape \(2,\)"):
         sqnr_db(np.ones(2), np.ones(3))
+
+
+@pytest.mark.parametrize("format", ["fp8", "mxfp8", "nvfp4"])
+def test_tiles_of_rows_are_the_rows_of_the_whole(format: str) -> None:
+    from fixtures.build.quantize import quantize
+    from fixtures.build.tensor_core import Multiplication, software_tensor_core
+    from fixtures.catalog import FORMATS
+    from fixtures.catalog.schema import Selection
+    from fixtures.measure.decode import decode_operands, decode_right, decode_tiles
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(96, 64, dtype=torch.bfloat16))
+    seen: list[Multiplication] = []
+    with torch.inference_mode(), software_tensor_core(device="cpu") as core, core.capture(seen.append):
+        quantize(module, FORMATS[format], Selection(skip=(), min_features=1, source="test"), "emulated")
+        module(torch.randn(300, 96, dtype=torch.bfloat16) * torch.arange(1, 301)[:, None].to(torch.bfloat16))
+    (call,) = seen
+    left, right = decode_operands(call)
+    assert np.array_equal(decode_tiles(call, [0, 1, 2]), left)
+    assert np.array_equal(decode_tiles(call, [0, 2]), np.concatenate([left[:128], left[256:]]))
+    assert np.array_equal(decode_right(call), right)
