@@ -1,30 +1,17 @@
-"""The README's recipes, tried: a new model is one file, a new format is one entry."""
+"""The README's recipe, tried: a new format is one entry. A new model is in test_gate_fourth_model.py."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from pathlib import Path
 
 import pytest
 
-from fixtures.build.load import SHIPPED
-from fixtures.catalog import FORMATS, models
+from fixtures.catalog import FORMATS
 from fixtures.catalog.arithmetic_limits import arithmetic_limits
 from fixtures.catalog.schema import Format
 from fixtures.judge.verdict import ExitCode
-from fixtures.record.baseline import path_of, read
-from tests.suite.gate_runs import Gate, cases, gates
-
-SECOND_FLUX = '''
-"""A second FLUX, for a test."""
-
-import dataclasses
-
-from fixtures.catalog.models.flux1_dev import MODEL as FIRST
-
-MODEL = dataclasses.replace(FIRST, name="flux-second", title="A second FLUX")
-'''
+from tests.suite.gate_runs import Gate, gates
 
 MXFP4 = Format(
     name="mxfp4",
@@ -39,39 +26,6 @@ MXFP4 = Format(
     flops_per_bf16_flop=4.0,
     limits=arithmetic_limits("mxfp4", full=(13.0, 13.0), source="measured once on the tiny FLUX, for this test"),
 )
-
-
-@pytest.fixture
-def second_flux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate) -> Path:
-    """One new file in the catalog's folder of models, and its checkpoint; returns the folder of checkpoints."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "flux_second.py").write_text(SECOND_FLUX)
-    package = importlib.import_module("fixtures.catalog.models")
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-    checkpoints = tmp_path / "checkpoints"
-    checkpoints.mkdir()
-    (checkpoints / "flux-second").symlink_to((Path(gate.checkpoints or SHIPPED) / "flux1-dev").resolve())
-    return checkpoints
-
-
-def test_a_new_model_is_one_file(gate: Gate, second_flux: Path, tmp_path: Path) -> None:
-    assert "flux-second" in models()
-    case = "flux-second/nvfp4-tiny-bs1-eager"
-    selection = (*cases(case), *gates("manifest", "memory", "arithmetic", "kernels", "calls", "velocity", "quality"))
-    new = tmp_path / "baselines"
-    first = gate(*selection, baselines=new, checkpoints=second_flux)
-    assert first.code == ExitCode.FAIL
-    assert first.verdicts()["arithmetic"] == "pass"
-    assert f'record it: nox -s rebaseline -- {case} --reason "..."' in first.record("velocity").message
-
-    recorded = gate(*selection, "--rebaseline", "--reason", "a model joins", baselines=new, checkpoints=second_flux)
-    assert recorded.code == ExitCode.GREEN, recorded.text
-    assert read(path_of(new, "cpu", case), case).manifest is not None
-    again = gate(*selection, baselines=new, checkpoints=second_flux)
-    assert again.code == ExitCode.GREEN, again.text
-    assert set(again.verdicts().values()) == {"pass"}
-    assert len(again.records) == 7
 
 
 def test_a_new_format_is_one_entry(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
