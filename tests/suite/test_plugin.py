@@ -26,6 +26,7 @@ def plan(lane: str = "cpu", **options: Any) -> dict[Case, list[Gate]]:
         "gate": [],
         "checkpoint": None,
         "compile_mode": None,
+        "rehearse": None,
     }
     return plan_of(SimpleNamespace(**{**defaults, **options}), lane)
 
