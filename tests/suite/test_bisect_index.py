@@ -122,6 +122,25 @@ def test_bisect_killed_in_a_probe_and_in_a_download_goes_on_and_measures_nothing
     assert [range_ for name, range_ in index.requests if name == wheel_of("0.6")][-1].startswith("bytes=")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_two_signals_end_a_bisect_once_and_in_good_order(tmp_path: Path, stand_in: Path, base: Path) -> None:
+    folder = wheels(tmp_path / "offers", {"0.1": "hang", "0.2": "bad"})
+    program = [sys.executable, "-m", "tests.suite.bisect_stand_in", str(stand_in), str(base)]
+    command = [*program, *arguments(tmp_path, str(folder), "--good", "torchao=0.1")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 100
+        while not (stand_in / "asked").exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        for what in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(what)
+        said = process.communicate()[1]
+    assert process.returncode == 2
+    assert "interrupted; what was measured is kept" in said
+    assert "Traceback" not in said
+
+
 def nightlies(folder: Path, versions: Mapping[str, str]) -> None:
     """Nightlies of torch and, but for those called `alone`, the torchvision of the same day."""
     for version, kind in versions.items():
