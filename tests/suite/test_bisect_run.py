@@ -71,6 +71,24 @@ def test_culprit_is_found_past_gaps_a_hang_a_truncated_wheel_and_a_death(
         assert "first bad 0.7" in (tmp_path / "out" / name).read_text()
 
 
+def test_release_that_broke_and_was_mended_before_the_culprit_is_told(
+    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = {"0.1": "good", "0.2": "good", "0.3": "bad", "0.4": "good", "0.5": "good", "0.6": "bad", "0.7": "bad"}
+    index = wheels(tmp_path / "index", kinds)
+    code, answer = run(tmp_path, index, "--good", "torchao=0.1", "--survey", "9")
+    assert code == 0
+    (step,) = answer.culprits[0].steps
+    assert (step.last_good.version, step.first_bad.version) == ("0.5", "0.6")
+    assert answer.turns == [
+        "torchao 0.2 -> 0.3 became bad",
+        "torchao 0.3 -> 0.4 became good",
+        "torchao 0.5 -> 0.6 became bad",
+    ]
+    assert any("the verdict changed more than once" in warning for warning in answer.warnings)
+    assert "turn: torchao 0.3 -> 0.4 became good" in capsys.readouterr().out
+
+
 def test_gaps_all_around_make_a_range_and_say_why(tmp_path: Path, stand_in: Path) -> None:
     kinds = {"0.1": "good", "0.2": "die", "0.3": "hang", "0.4": "good", "0.5": "bad"}
     index = wheels(tmp_path / "index", kinds)
