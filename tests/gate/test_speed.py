@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from statistics import median
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fixtures.catalog.schema import Case, Limit
 from fixtures.judge.baseline import Refusal
+from fixtures.judge.device import DEVICE_QUANTITIES, judge_device
 from fixtures.judge.loss import changed_kernels, kinds_of_loss
-from fixtures.judge.speed import DEVICE_CHANGE, decisive_floors, judge_device, judge_speed
+from fixtures.judge.speed import decisive_floors, judge_speed
 from fixtures.judge.verdict import Check, Verdict, errored, failed, settle, skipped
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def test_speedup_stays_above_floor(
                 if rehearsing
                 else RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
                 undecided=lambda samples: not rehearsing and _unsure(judge(samples=samples, limits=_wall(limits))),
-                device_undecided=lambda samples: (
-                    not rehearsing and _unsure(judge_device(samples=samples, limits=limits, baseline=device_baseline))
+                device_undecided=lambda rounds: (
+                    not rehearsing and _unsure(judge_device(device=rounds, limits=limits, baseline=device_baseline))
                 ),
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )
@@ -104,7 +105,7 @@ def test_speedup_stays_above_floor(
 
 
 def _wall(limits: Sequence[Limit]) -> list[Limit]:
-    return [limit for limit in limits if limit.quantity != DEVICE_CHANGE]
+    return [limit for limit in limits if limit.quantity not in DEVICE_QUANTITIES]
 
 
 def _unsure(checks: list[Check]) -> bool:
@@ -117,6 +118,6 @@ def _second_ruler(section: Speed, *, bound: float | None) -> dict[str, Any]:
     if device is None:
         return {}
     costs = section.costs.model_dump(exclude_none=True) if section.costs else {}
-    speedup = median(device.reference_seconds) / median(device.seconds)
+    speedup = fmean(device.reference_seconds) / fmean(device.seconds)
     roofline = {} if bound is None else {"roofline": bound, "share of roofline": speedup / bound}
     return {"device": device.model_dump(), "device speedup": speedup, **roofline, **costs}

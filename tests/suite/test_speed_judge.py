@@ -13,9 +13,9 @@ from scipy.stats import mstats
 
 from fixtures.catalog.schema import Limit
 from fixtures.judge.baseline import Refusal
+from fixtures.judge.device import DEVICE_QUANTITIES, DeviceRounds
 from fixtures.judge.intervals import MINIMUM_ROUNDS, RatioEstimate, change, lower_quartile, ratio_of_ratios
 from fixtures.judge.speed import (
-    DEVICE_CHANGE,
     QUANTITIES,
     REFERENCE_SECONDS,
     SLOW_CALLS,
@@ -142,7 +142,9 @@ def test_the_whole_interval_decides(pairs: list[tuple[float, float]], floor: flo
 
 
 def test_a_healthy_run_passes_every_check() -> None:
-    checks = judge(limits=[*LIMITS, limit(DEVICE_CHANGE, floor=0.9)], device=HEALTHY, device_baseline=HEALTHY)
+    device = DeviceRounds(samples=HEALTHY)
+    narrow = [limit(quantity, floor=0.9) for quantity in DEVICE_QUANTITIES]
+    checks = judge(limits=[*LIMITS, *narrow], device=device, device_baseline=device)
     assert [(check.name, check.verdict) for check in checks] == [(quantity, Verdict.PASS) for quantity in QUANTITIES]
 
 
