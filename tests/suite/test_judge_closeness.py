@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from fixtures.catalog.schema import Limit
 from fixtures.judge.closeness import (
-    CONTROL_FACTOR,
     QUALITY_DRIFT,
     VELOCITY_MEAN_MARGIN_DB,
     VELOCITY_STEP_MARGIN_DB,
@@ -82,10 +82,11 @@ def test_a_picture_that_gets_worse_makes_nothing_greener(values: list[float], pl
         assert passes(judge(values)) or not passes(judge(worse))
 
 
-@given(control=st.floats(0, 1))
-def test_a_ceiling_that_would_let_a_broken_picture_pass_is_red(control: float) -> None:
-    checks = judge_quality(distances=[0.0], controls={"black": [control]}, mean=MEAN, worst=None)
-    assert passes(checks) == (control >= CONTROL_FACTOR * CEILING)
+@given(control=st.floats(0, 1), factor=st.sampled_from([1.0, 2.0]))
+def test_a_ceiling_that_would_let_a_broken_picture_pass_is_red(control: float, factor: float) -> None:
+    mean = dataclasses.replace(MEAN, control_factor=factor)
+    checks = judge_quality(distances=[0.0], controls={"black": [control]}, mean=mean, worst=None)
+    assert passes(checks) == (control >= factor * CEILING)
 
 
 @given(value=not_numbers)
