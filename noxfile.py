@@ -203,7 +203,8 @@ def call(session: nox.Session, suite: Suite, *arguments: str, folder: Path = ROO
         return 0  # nox was called with --install-only, and says so itself
     session.log(" ".join(["python", *arguments]))
     environment = variables(os.environ) | {"GATE_OVERRIDES": json.dumps(suite.overrides), "GATE_LOCK": suite.lock}
-    with subprocess.Popen([suite.python, *arguments], env=environment, cwd=folder) as child:
+    python = str((ROOT / suite.python).absolute())  # told relative to the repository; a link, so not resolved
+    with subprocess.Popen([python, *arguments], env=environment, cwd=folder) as child:
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
             child.send_signal(signal.SIGINT)

@@ -97,6 +97,19 @@ def test_command_gets_overrides_and_finds_our_fixtures(tmp_path: Path) -> None:
     assert answer.read_text() == f'["{made.overrides[0]}"]{ROOT / "fixtures" / "__init__.py"}'
 
 
+def test_environment_is_the_repositorys_own_wherever_the_command_runs(tmp_path: Path) -> None:
+    link = ROOT / "results" / f"python-{tmp_path.name}"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(sys.executable)
+    try:
+        made = noxfile.Suite(str(link.relative_to(ROOT)), [], [])
+        program = f"import os; open({str(tmp_path / 'answer')!r}, 'w').write(os.getcwd())"
+        noxfile.run(Quiet(), made, "-c", program, folder=tmp_path)
+    finally:
+        link.unlink()
+    assert (tmp_path / "answer").read_text() == str(tmp_path)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_kill_reaches_the_run_as_an_interrupt_that_lets_it_finish(tmp_path: Path) -> None:
     answer = tmp_path / "answer"
