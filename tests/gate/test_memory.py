@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_allocated_bytes, judge_saved_bytes
+from fixtures.judge.counts import (
+    judge_allocated_bytes,
+    judge_exactly_saved_bytes,
+    judge_leaks,
+    judge_saved_bytes,
+)
 from fixtures.judge.verdict import against_limit
 
 
@@ -35,10 +40,13 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
     expected = expected_saved_bytes(shapes, fmt)
     both, own = torch.nn.ModuleList([reference.denoiser, subject.denoiser]), storage_bytes(subject.denoiser)
     saved = storage_bytes(reference.denoiser) - own
-    checks = [judge_saved_bytes(saved=saved, expected=expected)]
+    checks = [judge_exactly_saved_bytes(saved=saved, expected=expected, linears=len(subject.linears))]
     if subject.allocated_bytes is not None:
         wanted = sum(stored_bytes(shape, fmt) for shape in shapes)
         checks.append(judge_allocated_bytes(allocated=subject.allocated_bytes, expected=wanted))
+    if case.checkpoint == "tiny" and case.batch_size == 1:
+        beside, kept = lab.leaks(case)
+        checks += judge_leaks(beside=beside, kept=kept)
     peak = None
     if lab.workshop.device != "cpu":
         lab.observation(case)  # the first call compiles, which takes memory of its own

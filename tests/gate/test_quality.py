@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_flicker, judge_quality, judge_quality_drift
+from fixtures.judge.closeness import armed_baseline, judge_flicker, judge_quality, judge_quality_drift
 from fixtures.judge.verdict import Check
 
 
@@ -36,9 +36,12 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
         mean, worst = (lab.limit(case, "quality", name) for name in ("sound_mean", "sound_worst"))
         checks += judge_quality(distances=sound, controls=broken, mean=mean, worst=worst, control="control sound")
 
+    ceiling = lab.limit(case, "quality", "lpips_mean")
+
     def drift(stored: Quality) -> list[Check]:
+        armed = armed_baseline(fmean(stored.per_prompt), ceiling)
         pairs = (("mean", values, stored.per_prompt, "LPIPS"), ("sound's mean", sound, stored.sound_db, "dB"))
-        return [
+        return armed + [
             judge_quality_drift(distances=tonight, stored=before or [], unit=unit, name=f"{name} against baseline")
             for name, tonight, before, unit in pairs
             if tonight or before
@@ -58,7 +61,7 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
     details = {"per_prompt": values, "controls": controls}
     if every:
         details |= {"flicker": flicker, "sound_db": sound, "sound_controls": broken}
-    conclude(checks, pictures=pictures, details=details)
+    conclude(checks, pictures=pictures, details=details, note=lab.place(case, checks))
     lab.contribute(
         case,
         "quality",

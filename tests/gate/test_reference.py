@@ -18,7 +18,8 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
 ) -> None:
     """On a CPU the checkpoint runs in float32: bf16 pictures differ between instruction sets, float32 ones do not.
 
-    There bf16 has to draw what float32 draws, so that a fault of bf16 alone is not blamed on the formats.
+    There bf16 has to draw what float32 draws, at every batch size, so that a fault of bf16 alone is not blamed on the
+    formats. Stored pictures belong to batch 1: a prompt's noise does not depend on its neighbours.
     """
     from fixtures.measure.pictures import shows_something
     from fixtures.record.pictures import as_stored, save_pairs
@@ -52,7 +53,7 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
         return checks
 
     visible = sum(shows_something(picture) for picture in pictures)
-    checks = lab.against_baseline(case, "reference", "stored pictures", compare)
+    checks = lab.against_baseline(case, "reference", "stored pictures", compare) if case.batch_size == 1 else []
     checks.append(equals("pictures that show something", visible, len(pictures)))
     if dtype == "float32":
         bf16 = lab.compare(pictures, lab.observation(case).pictures[: len(pictures)])
@@ -61,4 +62,5 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
             worst=lab.limit(case, "reference", "lpips_bf16_to_float32"),
         )
     conclude(checks, pictures=shown, details={"dtype": dtype})
-    lab.record_reference(case, drawn, dtype)
+    if case.batch_size == 1:
+        lab.record_reference(case, drawn, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_velocity, judge_velocity_drift
+from fixtures.judge.closeness import armed_baseline, judge_velocity, judge_velocity_drift
 from fixtures.judge.verdict import Check
 
 
@@ -21,13 +21,15 @@ def test_each_step_predicts_what_bf16_predicts(case: Case, lab: Any, conclude: C
     subject, trajectory = lab.subject(case), lab.trajectory(case)
     with lab.spending("measure"):
         per_step = sqnr_per_step(subject, trajectory)
-    checks = judge_velocity(per_step_db=per_step, floor=lab.limit(case, "velocity", "sqnr_worst_step"))
+    floor = lab.limit(case, "velocity", "sqnr_worst_step")
+    checks = judge_velocity(per_step_db=per_step, floor=floor)
     details = {"per_step_db": per_step}
 
     def drift(stored: Velocity) -> list[Check]:
         details["baseline_per_step_db"] = stored.per_step_db
-        return judge_velocity_drift(per_step_db=per_step, stored=stored.per_step_db)
+        armed = armed_baseline(min(stored.per_step_db), floor)
+        return [*armed, *judge_velocity_drift(per_step_db=per_step, stored=stored.per_step_db)]
 
     checks += lab.against_baseline(case, "velocity", "loss against baseline", drift)
-    conclude(checks, details=details)
+    conclude(checks, details=details, note=lab.place(case, checks))
     lab.contribute(case, "velocity", lambda: Velocity(per_step_db=per_step))

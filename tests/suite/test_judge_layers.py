@@ -15,7 +15,7 @@ from fixtures.judge.layers import FEW_VALUES_DB, MANY_VALUES, judge_arithmetic
 from fixtures.judge.verdict import Verdict, settle
 
 FLOORS = {"weight": 15.0, "activation": 16.0}
-CEILINGS = {"product": 0.004, "linear": 0.008}
+CEILINGS = {"product": 0.004, "linear": 0.008, "weight loss": 0.3, "activation loss": 0.4}
 
 
 def limit(quantity: str) -> Limit | None:
@@ -37,6 +37,10 @@ class Layer:
     name: str = "blocks.0.to_q"
     weight_db: float = 20.0
     activation_db: float = 20.0
+    weight_loss_db: float = 0.0
+    activation_loss_db: float = 0.0
+    padding: int = 0
+    oddity: str = ""
     product_error: float = 0.001
     linear_error: float = 0.002
     activation_values: int = 4096
@@ -50,6 +54,10 @@ class Layer:
             and self.activation_db >= (16.0 if self.activation_values >= MANY_VALUES else 16.0 - FEW_VALUES_DB)
             and self.product_error <= 0.004
             and self.linear_error <= 0.008
+            and self.weight_loss_db <= 0.3
+            and self.activation_loss_db <= 0.4
+            and not self.padding
+            and not self.oddity
             and self.matmuls == 1
         )
 
@@ -63,12 +71,16 @@ layers = st.lists(
         product_error=st.floats(0, 0.01),
         linear_error=st.floats(0, 0.02),
         activation_values=st.sampled_from([64, MANY_VALUES - 1, MANY_VALUES, 100_000]),
+        weight_loss_db=st.floats(-0.5, 0.5),
+        activation_loss_db=st.floats(-0.5, 0.5),
+        padding=st.sampled_from([0, 0, 0, 7]),
+        oddity=st.sampled_from(["", "", "", "changes its input"]),
         matmuls=st.sampled_from([1, 1, 1, 1, 0, 2]),
     ),
     min_size=1,
     max_size=5,
 )
-NUMBERS = ("weight_db", "activation_db", "product_error", "linear_error")
+NUMBERS = ("weight_db", "activation_db", "product_error", "linear_error", "weight_loss_db", "activation_loss_db")
 
 
 def changed(layer: Layer, number: str, value: float) -> Layer:
@@ -101,7 +113,7 @@ def test_a_layer_that_gets_worse_makes_nothing_greener(
     found: list[Layer], place: int, number: str, change: float
 ) -> None:
     index = place % len(found)
-    worse_by = change * (0.01 if "error" in number else -10)
+    worse_by = change * (0.01 if "error" in number else 0.5 if "loss" in number else -10)
     worse = changed(found[index], number, getattr(found[index], number) + worse_by)
     after = verdict([*found[:index], worse, *found[index + 1 :]])
     assert verdict(found) is Verdict.PASS or after is not Verdict.PASS
@@ -114,7 +126,7 @@ def test_the_message_names_the_worst_layer(found: list[Layer]) -> None:
     assume([layer.linear_error for layer in named].count(worst.linear_error) == 1)
     (check,) = (check for check in judge_arithmetic(layers=named, limit=limit) if check.name == "linear")
     assert check.value == worst.linear_error
-    assert check.note.endswith(f"shapes, {worst.name}")
+    assert check.note.endswith(f"Linears, {worst.name}")
 
 
 def test_no_layer_never_passes() -> None:
@@ -130,3 +142,15 @@ def test_layers_that_never_multiplied_fail_by_count() -> None:
 @given(missing=st.sampled_from(["weight", "activation", "product", "linear"]))
 def test_a_quantity_without_a_limit_is_an_error(missing: str) -> None:
     assert verdict([Layer()], lambda quantity: None if quantity == missing else limit(quantity)) is Verdict.ERROR
+
+
+def test_a_format_whose_best_nobody_wrote_down_is_judged_without_it() -> None:
+    lossy = Layer(weight_loss_db=5.0, activation_loss_db=5.0)
+    assert verdict([lossy]) is Verdict.FAIL
+    assert verdict([lossy], lambda name: None if "loss" in name else limit(name)) is Verdict.PASS
+
+
+def test_memory_that_nobody_initialized_and_changed_inputs_are_named() -> None:
+    judgement = settle(judge_arithmetic(layers=[Layer(padding=7), Layer(oddity="changes its input")], limit=limit))
+    assert "scales of padding that are not zero 7, expected 0 (blocks.0.to_q)" in judgement.message
+    assert "blocks.0.to_q changes its input; 1 of 2 such" in judgement.message

@@ -13,6 +13,8 @@ from fixtures.catalog.schema import Format, Model
 from fixtures.measure.memory import (
     PEAK_NEEDS_CUDA,
     expected_saved_bytes,
+    held_beside,
+    kept_by,
     peak_bytes,
     storage_bytes,
     stored_bytes,
@@ -142,3 +144,24 @@ def test_peak_includes_what_a_call_frees_again() -> None:
     peak = peak_bytes(lambda: torch.zeros(1 << 22, device="cuda").sum().item(), "cuda")
     assert peak is not None
     assert peak >= held.nbytes + (1 << 24)
+
+
+def test_what_quantizing_leaves_behind_is_counted() -> None:
+    plain = torch.nn.Sequential(torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16))
+    kept: list[torch.Tensor] = []
+
+    def halves(module: torch.nn.Module) -> None:
+        module[0].weight = torch.nn.Parameter(module[0].weight.data.to(torch.float8_e4m3fn), requires_grad=False)  # type: ignore[index]
+
+    def leaks(module: torch.nn.Module) -> None:
+        kept.append(module[0].weight.data)  # type: ignore[index]
+        halves(module)
+
+    assert held_beside(plain, halves, "cpu") == 0
+    assert held_beside(plain, leaks, "cpu") == 64 * 64 * 2
+
+
+def test_what_a_call_leaves_behind_is_counted() -> None:
+    kept: list[torch.Tensor] = []
+    assert kept_by(lambda: torch.zeros(1000), "cpu") == 0
+    assert kept_by(lambda: kept.append(torch.zeros(1000)), "cpu") == 4000
