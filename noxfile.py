@@ -124,6 +124,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """Break the libraries on purpose, once for every known regression, and show which gate catches it."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.faults", *suite.arguments)
+
+
+@nox.session(venv_backend="none")
 def bisect(session: nox.Session) -> None:
     """Find which package and which version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`."""
     suite = prepare(session, "released")
