@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.catalog import FORMATS, LANES, cases_of, limit_for, models
 from fixtures.catalog.common_limits import COMMON_LIMITS
-from fixtures.catalog.schema import Case, Lane, Limit
+from fixtures.catalog.schema import Case, Checkpoint, Lane, Limit
 
 ANOTHER_PICTURE = 0.6
 """How far another prompt's picture lies at least: 0.62 to 0.71 with the tiny FLUX and LPIPS' AlexNet."""
@@ -17,10 +17,11 @@ def limits_of(case: Case) -> tuple[Limit, ...]:
     return (*COMMON_LIMITS, *FORMATS[case.format].limits, *models()[case.model].limits)
 
 
+@pytest.mark.parametrize("checkpoint", ["tiny", "hub"])
 @pytest.mark.parametrize("lane", LANES.values(), ids=list(LANES))
-def test_every_gate_that_needs_a_limit_has_it(lane: Lane) -> None:
+def test_every_gate_that_needs_a_limit_has_it(lane: Lane, checkpoint: Checkpoint) -> None:
     wanted = {("reference", "lpips_to_stored"), ("compile", "compiled against eager")}
-    for case in cases_of(lane):
+    for case in cases_of(lane, checkpoint=checkpoint):
         needed = set(wanted)
         if models()[case.model].sampling(case.checkpoint).sound_rate is not None:
             needed.add(("reference", "sound_to_stored"))
