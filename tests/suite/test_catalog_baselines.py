@@ -27,7 +27,7 @@ def known() -> list[Path]:
         for machine in get_args(Machine)
         for checkpoint in ("tiny", "hub", "random")
         for mode in ("eager", "regional", "reduce-overhead")
-        for batches in ((1, 2), ())
+        for batches in ((1, 2), (1, 4), ())
         for case in cases_of(LANES[machine], checkpoint=checkpoint, compile_mode=mode, batch_sizes=batches)
     ]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -158,6 +160,39 @@ def test_gpu_that_tells_nothing_is_a_measurement() -> None:
 
 def test_power_cap_under_load_is_no_disturbance() -> None:
     assert disturbance(CALM, replace(CALM, throttle_reasons=frozenset({POWER_CAP}))) is None
+
+
+def test_a_gpu_that_worked_a_moment_ago_may_still_say_that_it_reached_its_own_power_limit() -> None:
+    assert disturbance(replace(CALM, throttle_reasons=frozenset({POWER_CAP})), CALM) is None
+    unknown = replace(CALM, throttle_reasons=frozenset({POWER_CAP}), power_limit_default_w=None)
+    assert "power-capped before any work" in str(disturbance(unknown, CALM))
+
+
+def recorded_states() -> list[tuple[str, GpuState, GpuState]]:
+    """NVML's states before and after every configuration that was recorded on two H200."""
+    from fixtures.measure.traces.read import described
+
+    def state(fields: dict[str, Any]) -> GpuState:
+        reasons, others = frozenset(fields["throttle_reasons"]), tuple(fields["other_processes"])
+        return GpuState(**{**fields, "throttle_reasons": reasons, "other_processes": others})
+
+    meta = described(Path(__file__).parent / "traces" / "h200.npz")
+    return [
+        (name, state(configuration["before"]), state(configuration["after"]))
+        for process in meta.values()
+        for name, configuration in process["configurations"].items()
+    ]
+
+
+def test_recorded_states_of_a_gpu_left_alone_are_measurements_and_beside_a_second_process_they_are_not() -> None:
+    states = recorded_states()
+    assert len(states) == 31
+    for name, before, after in states:
+        said = disturbance(before, after)
+        if name == "disturbed":
+            assert said == ("another process computes on this GPU (pid 2332); wait for it or choose another GPU")
+        else:
+            assert said is None, (name, before, after)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

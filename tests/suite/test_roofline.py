@@ -57,6 +57,7 @@ def test_published_speedups_stay_below_their_bounds(model: Model) -> None:
 @EVERY_MODEL
 def test_speedup_floors_stay_below_bound_and_publication(model: Model) -> None:
     floors = [limit for limit in model.limits if limit.gate == "speed" and limit.quantity == "speedup"]
+    measured, floors = ([limit for limit in floors if ("hub" in limit.checkpoints) is hub] for hub in (False, True))
     cells = {cell for cell, published in model.published.items() if published.speedup is not None}
     assert {(limit.formats[0], limit.batch_sizes[0]) for limit in floors} == cells
     assert len(floors) == len(cells) == 6
@@ -68,6 +69,13 @@ def test_speedup_floors_stay_below_bound_and_publication(model: Model) -> None:
         assert 1 < limit.floor <= published
         assert limit.floor < bound(work_of(model.name).scaled(batch_size), FORMATS[name]).traffic
         assert str(published) in limit.source
+    # What a GPU at hand showed, at full size with random weights.
+    assert {(limit.formats, limit.checkpoints, limit.machines) for limit in measured} == {
+        (("fp8",), ("random",), ("hopper",))
+    }
+    for limit in measured:
+        assert limit.floor is not None
+        assert 1 < limit.floor < bound(work_of(model.name).scaled(limit.batch_sizes[0]), FORMATS["fp8"]).traffic
 
 
 @EVERY_MODEL
