@@ -41,8 +41,11 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
     def drift(stored: Quality) -> list[Check]:
         armed = armed_baseline(fmean(stored.per_prompt), ceiling)
         pairs = (("mean", values, stored.per_prompt, "LPIPS"), ("sound's mean", sound, stored.sound_db, "dB"))
+        factor = lab.limit(case, "quality", "drift")
         return armed + [
-            judge_quality_drift(distances=tonight, stored=before or [], unit=unit, name=f"{name} against baseline")
+            judge_quality_drift(
+                distances=tonight, stored=before or [], unit=unit, name=f"{name} against baseline", limit=factor
+            )
             for name, tonight, before, unit in pairs
             if tonight or before
         ]

@@ -114,6 +114,14 @@ def test_drift_is_a_factor_of_the_baseline(stored: float, factor: float) -> None
     assert passes(check) == (factor < QUALITY_DRIFT)
 
 
+@given(stored=st.floats(1e-6, 1), factor=st.floats(0, 3))
+def test_a_models_own_drift_takes_the_place_of_the_common_one(stored: float, factor: float) -> None:
+    assume(abs(factor - 1.8) > 1e-9)
+    limit = Limit(gate="quality", quantity="drift", unit="x", source="a test's own", ceiling=1.8)
+    check = judge_quality_drift(distances=[stored * factor], stored=[stored], unit="LPIPS", limit=limit)
+    assert passes(check) == (factor < 1.8)
+
+
 # ---- reference -----------------------------------------------------------------------------------------------------
 
 
