@@ -189,6 +189,9 @@ def test_nightlies_are_found_by_their_days_and_what_cannot_serve_is_left_out_wit
     assert step(tmp_path) == (day(8), day(9))
     # The 3rd has no torchvision, so the 4th means the 2nd; the 8th left the index and is in the cache.
     assert answer.axes["torch"] == [day(number) for number in (2, 5, 6, 8, 9, 13)]
+    bad = answer.culprits[0].reproduce_bad
+    assert bad.startswith(f"PIP_EXTRA_INDEX_URL={address} nox -s gate -- --torch {tmp_path}/cache/")
+    assert f"torch-{day(9)}-py3-none-any.whl --torchvision {tmp_path}/cache/" in bad
     assert left not in [path.name for path in folder.iterdir()]
     reasons = {text.partition(": ")[0].split("-")[1]: text.partition(": ")[2] for text in answer.left_out}
     assert "the index has no torchvision of the same day and build" in reasons[day(3)]
