@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from fixtures.catalog.schema import Case, Limit
 from fixtures.judge.baseline import Refusal
 from fixtures.judge.device import DEVICE_QUANTITIES, judge_device
+from fixtures.judge.intervals import lower_quartile
 from fixtures.judge.loss import changed_kernels, kinds_of_loss
 from fixtures.judge.speed import decisive_floors, judge_speed
 from fixtures.judge.verdict import Check, Verdict, errored, failed, settle, skipped
@@ -118,6 +118,6 @@ def _second_ruler(section: Speed, *, bound: float | None) -> dict[str, Any]:
     if device is None:
         return {}
     costs = section.costs.model_dump(exclude_none=True) if section.costs else {}
-    speedup = fmean(device.reference_seconds) / fmean(device.seconds)
+    speedup = lower_quartile(device.reference_seconds) / lower_quartile(device.seconds)
     roofline = {} if bound is None else {"roofline": bound, "share of roofline": speedup / bound}
     return {"device": device.model_dump(), "device speedup": speedup, **roofline, **costs}

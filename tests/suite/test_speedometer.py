@@ -76,7 +76,7 @@ def test_device_rounds_alternate_sides_and_take_a_second_look_once(device: type[
         asked.append(len(rounds.samples.seconds))
         return 10
 
-    timings = device_rounds(lambda: 4.0, lambda: 3.0, rounds=12, budget_seconds=60, more=more)
+    timings = device_rounds(lambda: 4.0, lambda: 3.0, rounds=12, pair_seconds=0.01, budget_seconds=60, more=more)
     assert asked == [12]
     assert len(timings.rounds.samples.seconds) == 22
     assert set(timings.rounds.samples.seconds) == {3e-3}
@@ -86,9 +86,9 @@ def test_device_rounds_alternate_sides_and_take_a_second_look_once(device: type[
 
 
 def test_device_rounds_stop_where_the_budget_ends_with_one_session_at_least(device: type[Clock]) -> None:
-    timings = device_rounds(lambda: 4.0, lambda: 3.0, rounds=40, budget_seconds=0.0)
+    timings = device_rounds(lambda: 4.0, lambda: 3.0, rounds=40, pair_seconds=9.0, budget_seconds=0.0)
     assert device.sessions == 1
-    assert len(timings.rounds.samples.seconds) == ruler.CHUNK
+    assert len(timings.rounds.samples.seconds) == ruler.SHORTEST
 
 
 def test_energy_of_a_call_is_the_counters_change_over_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
