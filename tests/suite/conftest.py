@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from fixtures.faults.patching import Patch
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
 
 RECORDED = ("manifest", "memory", "reference", "velocity", "quality", "digest")
@@ -32,6 +35,13 @@ def gate(recording: tuple[Gate, Outcome], monkeypatch: pytest.MonkeyPatch) -> Ga
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.delenv("GATE_OVERRIDES", raising=False)
     return recording[0]
+
+
+@pytest.fixture
+def patch() -> Iterator[Patch]:
+    """Breaks other libraries for one test: `fixtures.faults.in_matmul.bias_is_dropped(patch)`."""
+    with ExitStack() as stack:
+        yield Patch(stack)
 
 
 @pytest.fixture

@@ -6,23 +6,25 @@ from typing import Any
 
 import pytest
 
+from fixtures.faults.in_matmul import kernels_race
+from fixtures.faults.in_operands import MX_TENSOR
+from fixtures.faults.patching import Patch
 from fixtures.judge.verdict import ExitCode
-from tests.suite import gate_faults as faults
 from tests.suite.gate_runs import BF16, MXFP8, NVFP4, Gate, cases, gates
 
 
-def only_this_process_scales_mxfp8(patch: pytest.MonkeyPatch) -> None:
+def only_this_process_scales_mxfp8(patch: Patch) -> None:
     """What an environment variable or a warm cache does: always the same here, and something else elsewhere."""
 
     def dispatch(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs) * 1.01
 
-    faults.around(patch, faults.MX, "_addmm_mx_dispatch", dispatch)
+    patch.around(MX_TENSOR, "_addmm_mx_dispatch", dispatch)
 
 
-def test_only_the_gate_of_the_format_that_varies_is_red(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    faults.noise_is_added(monkeypatch)
-    only_this_process_scales_mxfp8(monkeypatch)
+def test_only_the_gate_of_the_format_that_varies_is_red(gate: Gate, patch: Patch) -> None:
+    kernels_race(patch)
+    only_this_process_scales_mxfp8(patch)
     outcome = gate(*cases(BF16, MXFP8, NVFP4), *gates("determinism"))
     assert outcome.verdicts(BF16) == {"determinism": "pass"}, outcome.text
     again, elsewhere = "second picture of this process", "picture of a new process"

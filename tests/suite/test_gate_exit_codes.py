@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.faults.in_matmul import products_become_nan
+from fixtures.faults.in_pipeline import FLUX_PIPELINE
+from fixtures.faults.in_selection import linears_are_skipped
+from fixtures.faults.patching import Patch, wrapped
 from fixtures.judge.verdict import ExitCode
-from tests.suite import gate_faults as faults
 from tests.suite.gate_runs import BF16, NVFP4, Gate, cases, gates
 
 USAGE = 4
@@ -48,9 +51,9 @@ def test_nothing_selected_is_not_green(gate: Gate) -> None:
     assert outcome.says("nothing was selected, so nothing is proven")
 
 
-def test_a_failure_outranks_an_error_and_both_are_named(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    faults.products_become_nan(monkeypatch)
-    faults.filter_drops_a_linear(monkeypatch)
+def test_a_failure_outranks_an_error_and_both_are_named(gate: Gate, patch: Patch) -> None:
+    products_become_nan(patch)
+    linears_are_skipped(patch)
     outcome = gate(*cases(NVFP4), *gates("memory", "arithmetic"))
     assert outcome.verdicts() == {"memory": "fail", "arithmetic": "error"}
     assert outcome.code == ExitCode.FAIL
@@ -81,7 +84,7 @@ def test_a_pipeline_that_never_calls_its_denoiser_fails(gate: Gate, monkeypatch:
     def nothing(original: Any, self: Any, *, prompt: list[str], **kwargs: Any) -> Any:
         return (np.zeros((len(prompt), 128, 128, 3)),)
 
-    faults.around(monkeypatch, faults.FLUX_PIPELINE, "FluxPipeline.__call__", nothing)
+    monkeypatch.setattr(*wrapped(FLUX_PIPELINE, "FluxPipeline.__call__", nothing))
     outcome = gate(*cases(BF16), *gates("calls"))
     assert outcome.code == ExitCode.FAIL
     assert outcome.record("calls").message.startswith("denoiser calls per picture 0, expected 2")

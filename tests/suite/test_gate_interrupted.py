@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.suite import gate_faults as faults
+from fixtures.faults.in_operands import NVFP4_TENSOR
+from fixtures.faults.patching import wrapped
 from tests.suite.gate_runs import BF16, NVFP4, Gate, cases, gates
 
 INTERRUPTED = 2
@@ -47,7 +48,7 @@ def test_a_killed_run_keeps_what_it_had(
         kill()
         return original(*args, **kwargs)
 
-    faults.around(monkeypatch, faults.NVFP4, "_addmm_nvfp4_dispatch", dispatch)
+    monkeypatch.setattr(*wrapped(NVFP4_TENSOR, "_addmm_nvfp4_dispatch", dispatch))
     outcome = gate(*cases(BF16, NVFP4), *gates("manifest", "memory", "calls", "kernels"))
     assert outcome.code == INTERRUPTED
     assert [(record.case, record.gate) for record in outcome.records] == [

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from fixtures.faults.in_matmul import one_bit_moves, products_become_nan
+from fixtures.faults.in_pipeline import pictures_are_white
+from fixtures.faults.patching import Patch
 from fixtures.judge.verdict import ExitCode
 from fixtures.record.baseline import path_of, read
-from tests.suite import gate_faults as faults
 from tests.suite.gate_runs import BF16, METRIC, NVFP4, Gate, Outcome, cases, gates
 
 Fields = dict[str, Any]
@@ -65,9 +67,9 @@ def test_a_rebaseline_without_a_reason_is_refused(gate: Gate, own_baselines: Pat
 
 
 def test_a_rebaseline_shows_old_against_new_and_keeps_what_it_did_not_measure(
-    gate: Gate, own_baselines: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, own_baselines: Path, patch: Patch
 ) -> None:
-    faults.one_bit_moves(monkeypatch)
+    one_bit_moves(patch)
     path = path_of(own_baselines, "cpu", NVFP4)
     old = read(path, NVFP4)
     selection = (*cases(NVFP4), *gates("digest"))
@@ -86,8 +88,8 @@ def test_a_rebaseline_shows_old_against_new_and_keeps_what_it_did_not_measure(
     assert gate(*selection, baselines=own_baselines).record("digest").message.startswith("moved 0")
 
 
-def test_a_red_run_is_not_recorded(gate: Gate, own_baselines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    faults.products_become_nan(monkeypatch)
+def test_a_red_run_is_not_recorded(gate: Gate, own_baselines: Path, patch: Patch) -> None:
+    products_become_nan(patch)
     before = path_of(own_baselines, "cpu", NVFP4).read_bytes()
     outcome = gate(
         *cases(NVFP4), *gates("velocity", "digest"), "--rebaseline", "--reason", "why not", baselines=own_baselines
@@ -97,10 +99,8 @@ def test_a_red_run_is_not_recorded(gate: Gate, own_baselines: Path, monkeypatch:
     assert path_of(own_baselines, "cpu", NVFP4).read_bytes() == before
 
 
-def test_black_pictures_are_not_recorded_as_the_reference(
-    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faults.picture_is_black(monkeypatch)
+def test_white_pictures_are_not_recorded_as_the_reference(gate: Gate, tmp_path: Path, patch: Patch) -> None:
+    pictures_are_white(patch)
     outcome = gate(
         *cases(BF16), *gates("reference"), "--rebaseline", "--reason", "looks fine", baselines=tmp_path / "new"
     )

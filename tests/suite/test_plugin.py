@@ -11,6 +11,8 @@ import pytest
 
 from fixtures.catalog import GATES, LANES, UnknownName, models
 from fixtures.catalog.schema import Case, Gate
+from fixtures.faults.in_selection import nothing_is_quantized
+from fixtures.faults.patching import Patch
 from fixtures.selection import plan as plan_of
 from tests.suite import gate_runs
 from tests.suite.gate_runs import BF16, NVFP4, NVFP4_BS2, cases, gates
@@ -123,10 +125,8 @@ def test_a_run_leaves_its_verdicts_for_other_programs(gate: gate_runs.Gate) -> N
     assert header["finished_at"]
 
 
-def test_a_red_gate_is_told_once_and_without_a_traceback(gate: gate_runs.Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.suite import gate_faults
-
-    gate_faults.nothing_is_quantized(monkeypatch)
+def test_a_red_gate_is_told_once_and_without_a_traceback(gate: gate_runs.Gate, patch: Patch) -> None:
+    nothing_is_quantized(patch)
     outcome = gate(*cases(NVFP4), *gates("memory"))
     sentence = "saved 0 GB below floor 0.005777 GB"
     # The line as the gate ends, and the list of what is red.

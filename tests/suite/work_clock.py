@@ -12,8 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from fixtures.faults.in_operands import NVFP4_TENSOR
+from fixtures.faults.in_pipeline import FLUX
+from fixtures.faults.patching import wrapped
 from fixtures.measure import clock
-from tests.suite import gate_faults as faults
 
 BF16_S = 0.010
 MATMUL_S = 0.001
@@ -46,8 +48,8 @@ def install(patch: pytest.MonkeyPatch, *, nvfp4_matmul: float = MATMUL_S, bf16: 
         spend(nvfp4_matmul)
         return original(*args, **kwargs)
 
-    faults.around(patch, faults.FLUX, "FluxTransformer2DModel.forward", forward)
-    faults.around(patch, faults.NVFP4, "_addmm_nvfp4_dispatch", dispatch)
+    patch.setattr(*wrapped(FLUX, "FluxTransformer2DModel.forward", forward))
+    patch.setattr(*wrapped(NVFP4_TENSOR, "_addmm_nvfp4_dispatch", dispatch))
     defaults = clock.interleaved_rounds.__kwdefaults__
     assert defaults is not None
     patch.setitem(defaults, "clock", now)
