@@ -15,8 +15,10 @@ import pytest
 
 from fixtures.build.load import SHIPPED
 from fixtures.catalog import models
+from fixtures.catalog.schema import Model
 from fixtures.judge.verdict import ExitCode
 from fixtures.record.run import RunUnreadable, read_run
+from tests.suite import hub_gate
 from tests.suite.gate_runs import METRIC, ROOT, Outcome, cases, gates
 from tests.suite.hub_stand_in import Answer, into_cache, repository, serving
 
@@ -77,6 +79,16 @@ def sentence_of(outcome: Outcome, case: str) -> str:
     (sentence,) = said
     assert "\n" not in sentence
     return sentence
+
+
+@pytest.mark.parametrize("model", [FLUX, QWEN, LTX], ids=lambda model: model.name)
+def test_these_runs_make_the_published_call_smaller_and_no_other(model: Model) -> None:
+    published, run = model.sampling("hub"), hub_gate.fitted(model).sampling("hub")
+    changed = {name for name in published.call if run.call[name] != published.call[name]}
+    assert changed <= {*hub_gate.SIZES, "num_inference_steps"}
+    assert set(run.call) == set(published.call)
+    steps = (published.call["num_inference_steps"], run.call["num_inference_steps"])
+    assert published.denoiser_calls * steps[1] == run.denoiser_calls * steps[0]
 
 
 def test_a_cache_made_elsewhere_serves_every_model_without_network(
