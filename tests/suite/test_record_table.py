@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from fixtures.record import words
 from fixtures.record.run import Run, RunFolder, read_run
 from fixtures.record.schema import CheckRecord, GateRecord
 from fixtures.record.summary import summarise
-from fixtures.record.table import render
+from fixtures.record.table import continued, render
 from tests.suite.record_samples import CASES, header, record, write_run
 
 
@@ -43,6 +44,14 @@ def test_a_row_shows_measured_limit_interval_and_verdict(red: Run) -> None:
     for part in ("0.4x", "bf16 time / format time", "≥ 0.3x", "[0.385, 0.41]", "✓ pass"):
         assert part in line
     assert "3.976 to 4.056 MB" in row(render(red, width=120), CASES[2], "memory")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_command_to_type_stays_one_command_when_it_is_pasted(width: int) -> None:
+    command = "nox -s bisect -- --case flux1-dev/nvfp4-tiny-bs1-eager --good torchao=0.18.0 --reason 'why it moved'"
+    lines = continued(command, width)
+    assert max(map(len, lines.splitlines())) <= width
+    assert shlex.split(lines.replace("\\\n", "")) == shlex.split(command)  # as a shell joins them
 
 
 def test_what_is_red_is_told_in_full_with_the_next_command(red: Run) -> None:
