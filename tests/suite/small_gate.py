@@ -25,7 +25,7 @@ def small(model: Model) -> Model:
         call={**long.call, "num_inference_steps": STEPS},
         prompts=long.prompts[:PROMPTS],
         seed=long.seed,
-        denoiser_calls=STEPS,
+        denoiser_calls=long.denoiser_calls * STEPS // int(long.call["num_inference_steps"]),
     )
     return dataclasses.replace(
         model,
