@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.bisect.answer import compare_link
-from fixtures.bisect.command import CARRIED, after_red, bisect_command, carried, pinned
+from fixtures.bisect.command import CARRIED, after_red, bisect_command, carried, overriding, pinned
 from fixtures.bisect.ends import moved, named
 from fixtures.bisect.evidence import Observation, Outcome, Rule, meaning, normal
 from fixtures.bisect.history import Meaning
@@ -55,6 +55,11 @@ def test_options_that_change_what_is_measured_are_part_of_the_next_command(pytes
     assert same == ["--rehearse", "b200", "--checkpoint-folder", "my folder", "--baselines", "b", "--threads", "2"]
     command = after_red(CASE, "velocity", "red", PINS, PINS, same)
     assert parser().parse_known_args(shlex.split(command)[4:])[1] == same
+
+
+def test_overrides_are_part_of_the_command_that_repeats_a_gate() -> None:
+    described = ["diffusers 0.38.0 (override; pinned ==0.42.1)", "torchao ../my ao (override; pinned nowhere)"]
+    assert overriding(described) == ["--diffusers", "0.38.0", "--torchao", "../my ao"]
 
 
 def test_red_for_want_of_a_baseline_is_recorded_and_a_broken_import_is_asked_for() -> None:
