@@ -162,6 +162,13 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def trend(session: nox.Session) -> None:
+    """Draw every number of the history over time and say where it changed: `nox -s trend -- [--history DIR]`."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.trend", *suite.arguments, folder=Path(session.invoked_from))
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Check style and types of everything."""
     suite = prepare(session, "released")

@@ -1,0 +1,163 @@
+"""Trends: planted steps and creep are found, flat histories stay quiet, and the page shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fixtures.record.history import Entry, HistoryDamaged, Point, append, last_green, read_history
+from fixtures.record.run import read_run
+from fixtures.trend.__main__ import main
+from fixtures.trend.changes import find_changes
+from fixtures.trend.series import moved, series_of
+from tests.suite.record_samples import DEVICE, write_run
+
+NIGHTS = 60
+EVIL = "<script>alert(1)</script>"
+
+
+def flat(rng: np.random.Generator, kind: str) -> npt.NDArray[np.float64]:
+    """Speedups of healthy nights."""
+    noise = rng.standard_t(3, size=NIGHTS) if kind == "t3" else rng.normal(size=NIGHTS)
+    noise -= (rng.random(NIGHTS) < 0.05) * 8 * (kind == "wild")
+    values: npt.NDArray[np.float64] = 1.45 + 0.01 * noise * (kind != "counts")
+    return values
+
+
+@pytest.mark.parametrize("kind", ["gauss", "t3", "wild", "counts"])
+def test_flat_histories_raise_no_alarm(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    assert sum(bool(find_changes(flat(rng, kind))) for _ in range(25)) <= (kind == "wild")
+
+
+@pytest.mark.parametrize("size", [-0.05, 0.04])
+def test_a_step_is_dated(size: float) -> None:
+    rng = np.random.default_rng(1)
+    for at in (12, 30, 50):
+        values = flat(rng, "gauss")
+        values[at:] += size
+        (change,) = find_changes(values)
+        assert change.kind == "step"
+        assert abs(change.at - at) <= 1
+        assert change.after - change.before == pytest.approx(size, abs=0.012)
+
+
+def test_creep_below_every_limit_is_seen() -> None:
+    """3 % in all over 60 nights with 0.7 % of noise: no single night is near a limit."""
+    rng = np.random.default_rng(2)
+    for begins in (0, 20):
+        values = flat(rng, "gauss") - 0.06 * np.maximum(0, np.arange(NIGHTS) - begins) / (NIGHTS - 1 - begins)
+        (change,) = find_changes(values)
+        assert change.kind == "creep"
+        assert abs(change.at - begins) <= 12
+        assert change.relative == pytest.approx(-0.04, abs=0.012)
+
+
+def test_two_steps_and_a_count_that_changed() -> None:
+    rng = np.random.default_rng(3)
+    values = flat(rng, "gauss")
+    values[20:40] -= 0.08
+    assert [(change.kind, change.at) for change in find_changes(values)] == [("step", 20), ("step", 40)]
+    counts = np.full(NIGHTS, 494.0)
+    counts[31:] = 493
+    assert [(change.at, change.before, change.after) for change in find_changes(counts)] == [(31, 494, 493)]
+
+
+def test_short_histories_say_nothing() -> None:
+    assert find_changes([1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0]) == []
+
+
+CASE = "flux1-dev/nvfp4-hub-bs1-regional"
+
+
+def point(gate: str, quantity: str, unit: str, value: float, case: str, **bounds: float) -> Point:
+    return Point.model_validate(
+        {"case": case, "gate": gate, "quantity": quantity, "unit": unit, "value": value, "verdict": "pass", **bounds}
+    )
+
+
+def night(number: int, value: float, *, torchao: str, case: str = CASE) -> Entry:
+    return Entry(
+        schema=1,
+        run=f"202611{number:02d}-run",
+        started_at=f"2026-{8 + number // 28:02d}-{1 + number % 28:02d}T02:00:00+00:00",
+        lane="b200",
+        device=DEVICE,
+        stack={"torch": "2.14.1", "torchao": torchao},
+        verdict="green",
+        points=[
+            point("speed", "speedup", "x", value, case, floor=1.3),
+            point("memory", "saved", "GB", 17.0, case, floor=16.8, ceiling=17.2),
+        ],
+    )
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(4)
+    folder = tmp_path / "history"
+    folder.mkdir()
+    for number in range(40):
+        late = number >= 25
+        entry = night(number, 1.5 - 0.06 * late + 0.005 * rng.normal(), torchao="0.19" if late else "0.18")
+        (folder / f"{entry.run}.json").write_text(entry.model_dump_json(by_alias=True))
+    return folder
+
+
+def test_page_shows_what_got_worse_first_and_names_the_stack_that_moved(
+    history: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--history", str(history)]) == 0
+    said = capsys.readouterr().out
+    assert "speed: speedup: step from 1.5" in said
+    assert "worse) since 2026-08-26; torchao 0.18 -> 0.19" in said
+    page = (history.parent / "trend.html").read_text()
+    assert "of 2 numbers got worse over 40 runs" in page
+    assert page.index("step, worse") < page.index("numbers did not change")
+    for reference in ("http://", "https://", "src=", "@import"):
+        assert reference not in page
+    assert page.count('class="line measured"') == 2
+
+
+def test_texts_are_escaped(history: Path) -> None:
+    entry = night(41, 1.4, torchao=EVIL, case=EVIL)
+    (history / "zz.json").write_text(entry.model_dump_json(by_alias=True))
+    assert main(["--history", str(history), "--out", str(history.parent / "t.html")]) == 0
+    assert EVIL not in (history.parent / "t.html").read_text()
+
+
+def test_creep_is_one_of_the_series_of_a_history(history: Path) -> None:
+    (speed, memory) = series_of(read_history(history))
+    assert (speed.gate, speed.worse(speed.changes[0])) == ("speed", True)
+    assert memory.changes == []
+
+
+def test_a_run_adds_itself_once_and_the_last_green_one_is_found(tmp_path: Path) -> None:
+    history = tmp_path / "history"
+    for run_id in ("20261101T000000Z-aaaa", "20261102T000000Z-bbbb"):
+        run = read_run(write_run(tmp_path / "results", red=run_id.endswith("bbbb"), run_id=run_id))
+        append(run, history)
+        append(run, history)
+    entries = read_history(history)
+    assert [entry.verdict for entry in entries] == ["green", "red"]
+    assert any(point.interval for point in entries[0].points)
+    green = last_green(entries, lane="cpu", rehearsal=False, device=DEVICE.key)
+    assert green is not None
+    assert green.run == "20261101T000000Z-aaaa"
+    assert last_green(entries, lane="b200", rehearsal=False, device=DEVICE.key) is None
+
+
+def test_damaged_history_names_the_file(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (history / "zz.json").write_text("{")
+    with pytest.raises(HistoryDamaged, match=r"zz\.json is no run's entry"):
+        read_history(history)
+    assert main(["--history", str(history)]) == 4
+    assert main(["--history", str(history.parent / "none")]) == 4
+    assert "holds no run yet" in capsys.readouterr().err
+
+
+def test_moved_names_what_came_and_went() -> None:
+    assert moved({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == "b 2 -> 3, c absent -> 4"
