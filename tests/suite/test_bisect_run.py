@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,7 @@ from fixtures.bisect.runner import Runner
 from fixtures.bisect.schema import Answer
 from fixtures.build.install import InstallFailed, run_step
 from fixtures.build.requirements import Override, Step
+from tests.suite.baseline_samples import baseline, saved
 from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, wheels
 from tests.suite.tiny_wheels import make_wheel
 
@@ -162,6 +164,20 @@ def test_baseline_of_the_good_end_is_recorded_once_and_judges_every_probe(tmp_pa
     assert (code, answer.culprits[0].steps[0].first_bad.version) == (0, "0.3")
     assert [path.name for path in (tmp_path / "out" / "baselines").iterdir()] == ["0.1"]
     assert len(asked(stand_in)) == len(answer.evidence) + 1
+
+
+def test_without_ends_the_baselines_stack_was_good_and_the_installed_one_is_bad(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = wheels(tmp_path / "index", {f"0.{n}": "good" if n < 4 else "bad" for n in range(1, 8)})
+    saved(tmp_path / "baselines", baseline(stack={"torch": "2.14.1+cu130", "torchao": "0.2"}))
+    here = SimpleNamespace(as_dict=lambda: {"torch": "2.14.1+cpu", "torchao": "0.6", "python": "3.11.7"}, cuda=None)
+    monkeypatch.setattr("fixtures.bisect.__main__.installed", lambda: here)
+    code, answer = run(tmp_path, index, "--baselines", str(tmp_path / "baselines"), "--machine", "cpu")
+    assert code == 0
+    assert answer.axes == {"torchao": ["0.2", "0.3", "0.4", "0.5", "0.6"]}
+    assert answer.culprits[0].steps[0].first_bad.version == "0.4"
+    assert f"--baselines {tmp_path / 'baselines'} --machine cpu" in answer.culprits[0].reproduce_bad
 
 
 def test_newer_good_end_finds_what_mended_it(tmp_path: Path, stand_in: Path) -> None:
