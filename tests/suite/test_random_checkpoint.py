@@ -107,6 +107,25 @@ def test_quantizing_leaves_the_reference_as_it_was_and_shares_the_rest(workshop:
     assert subject.denoiser.get_parameter(bias).data_ptr() == reference.denoiser.get_parameter(bias).data_ptr()
 
 
+def test_formats_batches_and_compile_modes_share_one_loaded_reference(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+
+    def counting(model: Model, **options: str) -> torch.nn.Module:
+        built.append(model.name)
+        module: torch.nn.Module = random_denoiser(model, device=options["device"])
+        return module
+
+    monkeypatch.setattr("fixtures.build.workshop.random_denoiser", counting)
+    reference = workshop.reference_of(case_of("flux1-dev", "fp8"))
+    for format, batch_size in (("fp8", 1), ("mxfp8", 1), ("nvfp4", 2), ("fp8", 2)):
+        case = case_of("flux1-dev", format, batch_size)
+        workshop.subject(case)
+        assert workshop.reference_of(case) is reference
+    assert built == ["flux1-dev"]
+
+
 def test_another_compile_mode_shares_the_weights(workshop: Workshop) -> None:
     eager = workshop.subject(case_of("flux1-dev"))
     regional = workshop.subject(
