@@ -295,6 +295,19 @@ def test_stepping_back_finds_a_good_version_in_doubling_steps() -> None:
     assert step_back(last=0, probe=world)[0] is None
 
 
+def test_stepping_back_finds_what_is_good_between_the_bad_and_what_is_too_old_to_judge() -> None:
+    """All of torchao before 0.15.0 lacks a config that the suite needs, and 0.16.0 is bad already."""
+    for last in range(2, 70):
+        for first_bad in range(1, last + 1):
+            for oldest in {0, first_bad // 2, max(0, first_bad - 3), first_bad - 1}:
+                gaps = frozenset((index,) for index in range(oldest))
+                world = World(truth=lambda point, at=first_bad: point[0] >= at, gaps=gaps)  # type: ignore[misc]
+                index, _ = step_back(last=last, probe=world)
+                assert index is not None, (last, first_bad, oldest)
+                assert oldest <= index < first_bad
+                assert len(world.asked) <= 3 * last.bit_length() + 3
+
+
 def test_equal_ends_are_refused() -> None:
     with pytest.raises(ValueError, match="the same versions"):
         search(sizes=(0, 0), probe=World(truth=lambda _: True))
