@@ -40,7 +40,7 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
     expected = expected_saved_bytes(shapes, fmt)
     both, own = torch.nn.ModuleList([reference.denoiser, subject.denoiser]), storage_bytes(subject.denoiser)
     saved = storage_bytes(reference.denoiser) - own
-    checks = [judge_exactly_saved_bytes(saved=saved, expected=expected, linears=len(subject.linears))]
+    checks = [judge_exactly_saved_bytes(saved=saved, expected=expected, linears=len(shapes))]
     if subject.allocated_bytes is not None:
         wanted = sum(stored_bytes(shape, fmt) for shape in shapes)
         checks.append(judge_allocated_bytes(allocated=subject.allocated_bytes, expected=wanted))
