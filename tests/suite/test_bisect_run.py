@@ -231,6 +231,19 @@ def test_bad_questions_end_in_one_sentence(
     assert words in said[-1]
 
 
+def test_two_bisects_do_not_share_a_folder(tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "bad"})
+    with bisect.only_one(tmp_path / "out"):
+        for again in (
+            ["--resume", str(tmp_path / "out")],
+            ["--case", CASE, "--gate", "velocity", "--good", "torchao=0.1"],
+        ):
+            kept = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--index", str(index)]
+            assert bisect.main([*again, *kept]) == 7
+            assert "another bisect is at work" in capsys.readouterr().err.splitlines()[-1]
+    assert run(tmp_path, index, "--good", "torchao=0.1")[0] == 0
+
+
 def test_log_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
     Log.begin(tmp_path / LOG, {"case": "c"})
     with pytest.raises(LogProblem, match="--resume"):
