@@ -210,7 +210,7 @@ def _speed(case: str, fmt: str, batch: int, *, red: bool, luck: random.Random) -
         "speed",
         case,
         checks,
-        details={"seconds": seconds, "reference_seconds": reference, "rounds": 24},
+        details={"seconds": seconds, "reference_seconds": reference, "rounds": 24, "ratio": ratio},
         seconds={"measure": 12.5},
     )
 

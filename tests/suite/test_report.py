@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from fixtures.record.embed import embed, picture_check
 from fixtures.record.figures import bullet, line_chart, strip_plot, time_bar
 from fixtures.record.run import RunFolder, check_records, read_run
 from fixtures.record.schema import PictureRecord
+from fixtures.record.speedups import bars
 from tests.suite.record_samples import CASES, header, record, write_run
 
 VOID = {"meta", "img", "input", "br", "link"}
@@ -47,12 +50,24 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in {"style", "title"}:
+        if self.open and self.open[-1] not in {"style", "title", "script"}:
             self.text.append(data)
 
     def words(self) -> str:
         """The text that a reader sees, in order."""
         return " ".join(" ".join(self.text).split())
+
+
+def only_the_pages_own_script(page: str) -> None:
+    """One script, the one that is shipped, and a policy under which a browser runs no other."""
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    shipped = (Path(report.__file__).parent / "templates" / "page.js").read_text()
+    assert scripts == [shipped]
+    digest = base64.b64encode(hashlib.sha256(shipped.encode()).digest()).decode()
+    assert (
+        f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        in page
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +100,8 @@ def test_every_tag_is_closed_and_every_link_lands(page: str) -> None:
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:
     parsed = Page(page)
-    assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object"}
+    assert not {tag for tag, _ in parsed.tags} & {"link", "iframe", "object"}
+    only_the_pages_own_script(page)
     sources = [attributes["src"] or "" for tag, attributes in parsed.tags if tag == "img"]
     assert len(sources) == 4 * len([case for case in CASES if "bf16" not in case]) * 3
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -153,8 +169,8 @@ def test_no_text_can_break_out_of_the_page(tmp_path: Path) -> None:
     page = report.write_summaries(hostile(tmp_path))[1].read_text()
     parsed = Page(page)
     assert parsed.open == []
-    assert not [tag for tag, attributes in parsed.tags if tag == "script" or "onerror" in attributes]
-    assert "<script" not in page
+    assert not [tag for tag, attributes in parsed.tags if "onerror" in attributes]
+    only_the_pages_own_script(page)
     assert "49" not in Page(page).words().replace("149", "")
     assert "alert(1)" in parsed.words()
 
@@ -302,3 +318,48 @@ def test_a_picture_is_judged_by_the_ceiling_of_the_worst() -> None:
     assert judge.name == "worst"
     assert picture_check(checks, [0.1]) is None
     assert picture_check(checks, []) is None
+
+
+# ---- speedups and what moved ---------------------------------------------------------------------------------------
+
+
+def test_speedups_are_bars_against_floor_published_figure_and_roofline(tmp_path: Path) -> None:
+    case = "flux1-dev/nvfp4-hub-bs4-regional"
+    folder = RunFolder.create(tmp_path, "run")
+    folder.write_header(header("run", cases=[case]))
+    check = against("speedup", 1.5, floor=1.442, unit="x", interval=(1.47, 1.53))
+    folder.append(record("speed", case, [check], arithmetic="native", details={"ratio": 1.5}))
+    meta = "flux1-dev/nvfp4-meta-bs4-eager"
+    folder.append(record("roofline", meta, [against("speedup floor", 1.442, ceiling=2.06, unit="x")]))
+    (bar,) = bars(read_run(folder.path))
+    assert (bar.value, bar.interval, bar.floor, bar.published, bar.bound) == (1.5, (1.47, 1.53), 1.442, 1.55, 2.06)
+    page = report.page([read_run(folder.path)])
+    assert "floor 1.442x published 1.55x at most 2.06x native" in Page(page).words()
+    for mark in ("floor", "published", "bound"):
+        assert page.count(f'class="mark {mark}"') == 1
+
+
+def test_emulated_speed_is_compared_with_no_hardware(tmp_path: Path) -> None:
+    case = "flux1-dev/nvfp4-tiny-bs1-eager"
+    folder = RunFolder.create(tmp_path, "run")
+    folder.write_header(header("run", cases=[case]))
+    folder.append(record("speed", case, [against("speedup", 0.4, floor=0.3, unit="x")], details={"ratio": 0.4}))
+    (bar,) = bars(read_run(folder.path))
+    assert (bar.published, bar.bound, bar.arithmetic) == (None, None, "emulated")
+
+
+def test_page_names_what_moved_since_the_last_green_run(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "run")
+    green = {
+        "run": "20261101T020000Z-aaaa",
+        "started_at": "2026-11-01",
+        "stack": {"torch": "2.14.1+cpu", "mslk": "1.0"},
+    }
+    folder.write_header(header("run", last_green=green, stack={"torch": "2.14.1+cpu", "mslk": "1.1", "torchao": EVIL}))
+    folder.append(record("calls", CASES[0], [equals("calls", 1, 1)]))
+    page = report.page([read_run(folder.path)])
+    text = Page(page).words()
+    since = text[text.index("Since the last green run") :]
+    told = "Since the last green run ( 20261101T020000Z-aaaa ): mslk 1.0 → 1.1, torchao absent →"
+    assert since.startswith(told), since
+    only_the_pages_own_script(page)
