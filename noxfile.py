@@ -120,7 +120,8 @@ def cpu(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the suite itself: its own logic and a small gate, on the CPU."""
     suite = prepare(session, "released")
-    run(session, suite, "-m", "pytest", *targets(suite.arguments, "tests/suite"), *suite.arguments)
+    given = suite.arguments
+    run(session, suite, "-m", "pytest", *targets(given, "tests/suite"), *([] if given else side_by_side()), *given)
 
 
 @nox.session(venv_backend="none")
@@ -200,6 +201,12 @@ def kept(session: nox.Session, suite: Suite) -> Suite:
     """Put the stack's wheels into the cache that bisects read; whatever comes of it, the run goes on."""
     call(session, suite, "-m", "fixtures.bisect.keep")
     return suite
+
+
+def side_by_side() -> list[str]:
+    """Files of tests spread over the cores; four at most, since each worker holds torch and its own gates."""
+    workers = min(4, os.cpu_count() or 1)
+    return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"] if workers > 1 else []
 
 
 def run_gate(session: nox.Session, suite: Suite, *options: str) -> None:
