@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,15 @@ import pytest
 
 from fixtures.faults.patching import Patch
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-benchmark disables itself in xdist's workers, and by this variable in every run inside one; no test here
+    asserts a time of a real clock."""
+    if os.environ.pop("PYTEST_XDIST_WORKER", None):
+        vars(config)["_benchmarksession"].disabled = False
+
 
 RECORDED = ("manifest", "memory", "reference", "velocity", "quality", "digest")
 """Gates that keep a baseline; speed is recorded apart, on a clock of its own."""

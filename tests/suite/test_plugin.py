@@ -72,7 +72,7 @@ def test_what_does_not_depend_on_the_batch_runs_at_the_first_one_only() -> None:
         ({"case": [NVFP4, NVFP4, "flux1-dev/nvfp4-tiny-*"]}, [NVFP4, NVFP4_BS2]),
         ({"case": ["flux1-dev/bf16*"]}, [BF16, "flux1-dev/bf16-tiny-bs2-eager"]),
         ({"case": ["flux1-dev/nvfp4-tiny-bs7-eager"]}, ["flux1-dev/nvfp4-tiny-bs7-eager"]),
-        ({"case": ["flux1-dev"], "gate": ["reference"]}, [BF16]),
+        ({"case": ["flux1-dev"], "gate": ["reference"]}, [BF16, "flux1-dev/bf16-tiny-bs2-eager"]),
         ({"model": ["flux1-dev"], "format": ["bf16"], "batch": [1], "gate": ["calls"]}, [BF16]),
         (
             {"model": ["flux1-dev"], "gate": ["roofline"], "format": ["mxfp8"]},

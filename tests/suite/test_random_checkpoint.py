@@ -119,8 +119,8 @@ def test_formats_batches_and_compile_modes_share_one_loaded_reference(
 
     monkeypatch.setattr("fixtures.build.workshop.random_denoiser", counting)
     reference = workshop.reference_of(case_of("flux1-dev", "fp8"))
-    for format, batch_size in (("fp8", 1), ("mxfp8", 1), ("nvfp4", 2), ("fp8", 2)):
-        case = case_of("flux1-dev", format, batch_size)
+    for name, batch_size in (("fp8", 1), ("mxfp8", 1), ("nvfp4", 2), ("fp8", 2)):
+        case = case_of("flux1-dev", name, batch_size)
         workshop.subject(case)
         assert workshop.reference_of(case) is reference
     assert built == ["flux1-dev"]
