@@ -1,4 +1,4 @@
-"""Which denoiser calls the compile gate runs: each shape once to warm up, and again to see that nothing is made anew."""
+"""Which denoiser calls the compile gate runs: each shape once to warm up, and again, when nothing may be made anew."""
 
 from __future__ import annotations
 
