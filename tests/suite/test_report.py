@@ -18,6 +18,7 @@ from fixtures.judge.verdict import against, equals, errored
 from fixtures.record import report
 from fixtures.record.embed import embed, picture_check
 from fixtures.record.figures import bullet, line_chart, strip_plot, time_bar
+from fixtures.record.page import page as page_of
 from fixtures.record.run import RunFolder, check_records, read_run
 from fixtures.record.schema import PictureRecord
 from fixtures.record.speedups import bars
@@ -204,23 +205,6 @@ def test_the_command_renders_one_run_beside_its_records(red: Path, capsys: pytes
     assert Path(capsys.readouterr().out.strip()).samefile(red / "report.html")
 
 
-def test_the_command_merges_runs_with_the_worst_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    green = write_run(tmp_path, red=False, run_id="20261122T164000Z-aaaa")
-    red = write_run(tmp_path, run_id="20261122T164000Z-bbbb")
-    assert report.main([str(green), str(red)]) == 0
-    written = Path(capsys.readouterr().out.strip())
-    assert written.parent.samefile(tmp_path)
-    parsed = Page(written.read_text())
-    sections = [
-        attributes["id"] for tag, attributes in parsed.tags if tag == "section" and attributes["class"] == "run"
-    ]
-    assert sections == [red.name, green.name]
-    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    assert report.main([str(green), str(red), "--out", str(tmp_path / "x.html")]) == 0
-    assert (tmp_path / "x.html").read_text() == written.read_text()
-
-
 @pytest.mark.parametrize("arguments", [["nowhere"], ["."], ["nowhere", "--out", "x.html"]])
 def test_a_bad_folder_is_one_sentence(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -333,7 +317,7 @@ def test_speedups_are_bars_against_floor_published_figure_and_roofline(tmp_path:
     folder.append(record("roofline", meta, [against("speedup floor", 1.442, ceiling=2.06, unit="x")]))
     (bar,) = bars(read_run(folder.path))
     assert (bar.value, bar.interval, bar.floor, bar.published, bar.bound) == (1.5, (1.47, 1.53), 1.442, 1.55, 2.06)
-    page = report.page([read_run(folder.path)])
+    page = page_of([read_run(folder.path)])
     assert "floor 1.442x published 1.55x at most 2.06x native" in Page(page).words()
     for mark in ("floor", "published", "bound"):
         assert page.count(f'class="mark {mark}"') == 1
@@ -357,7 +341,7 @@ def test_page_names_what_moved_since_the_last_green_run(tmp_path: Path) -> None:
     }
     folder.write_header(header("run", last_green=green, stack={"torch": "2.14.1+cpu", "mslk": "1.1", "torchao": EVIL}))
     folder.append(record("calls", CASES[0], [equals("calls", 1, 1)]))
-    page = report.page([read_run(folder.path)])
+    page = page_of([read_run(folder.path)])
     text = Page(page).words()
     since = text[text.index("Since the last green run") :]
     told = "Since the last green run ( 20261101T020000Z-aaaa ): mslk 1.0 → 1.1, torchao absent →"
