@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from fixtures.bisect.schema import Answer
+from fixtures.judge.verdict import failed
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import UNKNOWN, actions, markdown_of, marker, package_of, questions
-from fixtures.nightly.secrets import redacted
-from fixtures.nightly.tracker import Issue
-from fixtures.record.run import read_run
-from fixtures.record.summary import Summary, summarise
+from fixtures.nightly.tracker import LABEL, Issue
+from fixtures.record.merged import Merged, merge
+from fixtures.record.report import write_summaries
+from fixtures.record.run import RunFolder, read_run
+from fixtures.record.secrets import redacted
+from fixtures.record.summary import summarise
 from tests.suite.gate_runs import Gate, gates
-from tests.suite.record_samples import CASES, write_run
+from tests.suite.record_samples import CASES, header, record, write_run
 from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,8 +68,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def summary(folder: Path) -> Summary:
-    return summarise(read_run(folder))
+def night(*folders: Path) -> Merged:
+    return merge([summarise(read_run(folder)) for folder in folders])
 
 
 @pytest.fixture
@@ -168,43 +171,96 @@ def test_refusing_tracker_is_one_sentence_without_the_token(
 
 
 def test_quick_gates_are_bisected_first_and_each_gate_once(runs: dict[str, Path]) -> None:
-    asked = questions([summary(runs["red"])], most=10)
+    asked = questions(night(runs["red"]), most=10)
     named = [question[question.index("--gate") + 1] for question in asked]
     assert len(named) == len(set(named)) > 1
     assert named[-1] == "speed"
-    assert len(questions([summary(runs["red"])], most=1)) == 1
-    assert questions([summary(runs["green"])], most=10) == []
+    assert len(questions(night(runs["red"]), most=1)) == 1
+    assert questions(night(runs["green"]), most=10) == []
 
 
 def test_red_without_a_culprit_has_an_issue_of_its_own(runs: dict[str, Path]) -> None:
-    (action,) = actions([summary(runs["red"])], [answer(package="")], [], link="")
+    (action,) = actions(night(runs["red"]), [answer(package="")], [], link="")
     assert (action.what, action.package) == ("create", UNKNOWN)
     assert "culprit not found" in action.title
 
 
 def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
     others = [Issue(number=5, title="torchao is slow", body="no marker"), Issue(number=6, title="", body="")]
-    assert actions([summary(runs["green"])], [], others, link="") == []
+    assert actions(night(runs["green"]), [], others, link="") == []
     ours = Issue(number=7, title="", body=f"{marker('torchao')}\n...")
     assert package_of(ours) == "torchao"
-    (action,) = actions([summary(runs["green"])], [], [*others, ours], link="")
+    (action,) = actions(night(runs["green"]), [], [*others, ours], link="")
     assert (action.what, action.number) == ("close", 7)
 
 
 def test_unfinished_night_neither_opens_nor_closes(tmp_path: Path) -> None:
     folder = write_run(tmp_path, red=False, killed=True)
     ours = Issue(number=7, title="", body=marker("torchao"))
-    assert actions([summary(folder)], [], [ours], link="") == []
+    assert actions(night(folder), [], [ours], link="") == []
+
+
+def test_night_with_a_lost_or_absent_run_closes_nothing(
+    runs: dict[str, Path], tracker: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker.issues[1] = {"number": 1, "state": "open", "title": "", "body": marker("torchao"), "labels": [LABEL]}
+    told = tmp_path / "summary.md"
+    green = [str(runs["green"]), "--summary", str(told)]
+    assert nightly.main([*green, str(tmp_path / "nowhere")]) == 7, "the others are summed up all the same"
+    assert "nowhere is no folder" in capsys.readouterr().err
+    assert nightly.main([*green, "--expect", "flux1-dev", "--expect", "ltx-2"]) == 0
+    assert tracker.issues[1]["state"] == "open"
+    first, second = told.read_text().split("## ")[1:]
+    assert first.startswith("UNFINISHED: 35 pass, 3 skip\n\n1 run cannot be read, so nothing is proven of it.")
+    assert f"- {tmp_path / 'nowhere'} is no folder" in first
+    assert "no run of ltx-2 is here" in second
+    assert nightly.main([*green, "--expect", "flux1-dev"]) == 0
+    assert tracker.issues[1]["state"] == "closed"
+
+
+def test_nothing_readable_is_said_and_touches_nothing(
+    tracker: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert nightly.main([str(tmp_path / "night" / "*" / "2*")]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
+    assert tracker.received == []
+
+
+def test_bisects_ask_the_index_that_is_named(runs: dict[str, Path]) -> None:
+    red = night(runs["red"])
+    command = f"nox -s bisect -- --case {CASES[4]} --gate velocity --bad torchao=0.19.0.dev20261101 --nightly"
+    reds = [one.model_copy(update={"next": command}) for one in red.reds if one.gate == "velocity"]
+    (asked,) = questions(red.model_copy(update={"reds": reds}), most=2, index="http://mirror/nightly")
+    assert asked[-2:] == ["--nightly", "http://mirror/nightly"]
 
 
 def test_markdown_keeps_messages_in_their_cell(runs: dict[str, Path]) -> None:
-    found = summary(runs["red"])
+    found = night(runs["red"])
     evil = found.reds[0].model_copy(update={"message": "a | b\n# c <img src=x> `d` @everyone"})
     text = markdown_of(found.model_copy(update={"reds": [evil]}))
     (row,) = [line for line in text.splitlines() if "# c" in line]
     assert "\\|" in row
     assert "<img" not in text
     assert "@everyone" not in text
+
+
+def test_what_a_run_keeps_is_without_secrets_and_still_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token = 'hf_"planted"\\0123'
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("OTHER_PASSWORD", "arithmetic")  # a name of a field
+    folder = RunFolder.create(tmp_path)
+    folder.write_header(header("run", command=["nox", "--index", "https://me:pass-word@index/nightly", "a@b"]))
+    folder.append(record("calls", CASES[0], [failed("denoiser calls", f"401 for {token}")], details={"trace": [token]}))
+    run = read_run(folder.path)
+    assert run.header is not None
+    assert run.header.command[2:] == ["https://***@index/nightly", "a@b"]
+    (kept,) = run.records
+    assert kept.message == "denoiser calls: 401 for ***"
+    assert kept.details == {"trace": ["***"]}
+    write_summaries(folder.path)
+    for path in filter(Path.is_file, folder.path.rglob("*")):
+        assert "planted" not in path.read_text()
+        assert "pass-word" not in path.read_text()
 
 
 def test_redaction_knows_names_and_addresses() -> None:
