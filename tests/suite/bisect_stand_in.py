@@ -19,8 +19,9 @@ from tests.suite.tiny_wheels import make_wheel
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 SUITE = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 import torchao
+print(dict(os.environ))
 out = pathlib.Path(sys.argv[sys.argv.index("--results") + 1]) / "latest"
 gate = sys.argv[sys.argv.index("--gate") + 1]
 out.mkdir(parents=True)
