@@ -1,7 +1,7 @@
-"""Registers the suite's plugin; no logic."""
+"""Registers the suite's plugins; no logic."""
 
 import pytest
 
-# Before the plugin is imported: plain asserts in fixtures/ then explain themselves as they do in tests.
+# Before the plugins are imported: plain asserts in fixtures/ then explain themselves as they do in tests.
 pytest.register_assert_rewrite("fixtures")
-pytest_plugins = ["fixtures.plugin"]
+pytest_plugins = [f"fixtures.plugin.{name}" for name in ("options", "run", "workers", "gates", "terminal")]
