@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fixtures.bisect.schema import Answer
+from fixtures.catalog import models
 from fixtures.judge.verdict import failed
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import UNKNOWN, actions, markdown_of, marker, package_of, questions
@@ -308,4 +309,10 @@ def test_nightly_is_guarded_cached_and_kept() -> None:
         "nox -s report",
     ):
         assert words in text
-    assert "model: [flux1-dev, qwen-image, ltx-2]" in text
+    matrix = re.search(r"model: \[(.*)\]", text)
+    assert matrix is not None
+    hosts = matrix[1].split(", ")
+    assert sorted(hosts) == sorted(models())
+    # What the hosts are given is what must come back from them, in the report and in the follow-up.
+    assert text.count(" ".join(f"--expect {model}" for model in hosts)) == 2
+    assert "|| true" not in text
