@@ -74,3 +74,8 @@ def saved_with_pictures(root: Path, *, shade: int = 90) -> tuple[Path, Baseline]
     record = baseline(reference=reference)
     save_atomic(path, record, files)
     return path, record
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below `root`."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
