@@ -22,7 +22,6 @@ MXFP4 = Format(
     block=32,
     matmul="mxfp4",
     tensor_class="MXTensor",
-    native_from=(10, 0),
     flops_per_bf16_flop=4.0,
     limits=arithmetic_limits("mxfp4", full=(13.0, 13.0), source="measured once on the tiny FLUX, for this test"),
 )

@@ -31,9 +31,7 @@ CPU = Machine(
     cores=2,
     threads=2,
 )
-H100 = replace(
-    CPU, kind="hopper", name="NVIDIA H100 80GB HBM3", sm=(9, 0), driver="580.95", power_limit_w=700.0, gpu_uuid="GPU-1"
-)
+H100 = replace(CPU, kind="hopper", name="NVIDIA H100 80GB HBM3", sm=(9, 0), driver="580.95", power_limit_w=700.0)
 CALM = GpuState(
     sm_clock_mhz=1980, sm_clock_max_mhz=1980, temperature_c=60, power_limit_w=700, power_limit_default_w=700
 )

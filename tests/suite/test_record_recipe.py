@@ -84,9 +84,9 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 
 
 def test_limits_titles_and_published_figures_do_not_move_the_recipe() -> None:
-    changed = dataclasses.replace(MODEL, title="other", licence="other", limits=(), published={}, aliases=("x",))
+    changed = dataclasses.replace(MODEL, title="other", licence="other", limits=(), published={})
     assert recipe(model=changed) == recipe()
-    assert recipe(format_entry=dataclasses.replace(FORMAT, title="other", native_from=(9, 9))) == recipe()
+    assert recipe(format_entry=dataclasses.replace(FORMAT, title="other", flops_per_bf16_flop=9.0)) == recipe()
 
 
 def test_what_draws_the_pictures_moves_the_recipe() -> None:

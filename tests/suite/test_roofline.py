@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fixtures.catalog import FORMATS, models
 from fixtures.catalog.schema import Model
-from fixtures.measure.roofline import B200, Product, Rates, Work, bound, count, count_call, speedup_bounds
+from fixtures.measure.roofline import Product, Rates, Work, bound, count, count_call
 
 MODELS = models()
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -165,9 +165,3 @@ def test_bounds_do_not_depend_on_the_batch_size(work: Work, batch_size: int) -> 
 def test_no_work_has_no_bound() -> None:
     with pytest.raises(ValueError, match="no matrix product was counted"):
         bound(Work(products=(), other_flops=0), MXFP8)
-
-
-def test_bounds_of_a_model_come_for_each_format_and_batch_size() -> None:
-    found = speedup_bounds(MODELS["flux1-dev"], (MXFP8, NVFP4), (1, 8))
-    assert set(found) == {("mxfp8", 1), ("mxfp8", 8), ("nvfp4", 1), ("nvfp4", 8)}
-    assert found["nvfp4", 8] == bound(work_of("flux1-dev").scaled(8), NVFP4, B200)
