@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.catalog.schema import Case, Limit
 from fixtures.judge.baseline import Refusal
+from fixtures.judge.costs import COST_QUANTITIES, judge_costs
 from fixtures.judge.device import DEVICE_QUANTITIES, judge_device
 from fixtures.judge.intervals import lower_quartile
 from fixtures.judge.loss import changed_kernels, kinds_of_loss
@@ -40,7 +41,8 @@ def test_speedup_stays_above_floor(
         reason = f"{case.format} is emulated here: its time at full size says nothing of hardware"
         conclude([skipped("speedup", reason)])
         return
-    limits = lab.limits(case, "speed")
+    every = lab.limits(case, "speed")
+    limits = [limit for limit in every if limit.quantity not in COST_QUANTITIES]
     found = None if lab.recording else lab.stored(case, "speed")
     if isinstance(found, BaselineError):
         conclude([failed("speed against baseline", str(found))])
@@ -53,6 +55,7 @@ def test_speedup_stays_above_floor(
     device_baseline = refusal or (then.device if then and then.device else lacking)
     judge = partial(judge_speed, limits=limits, baseline=baseline, format=case.format, arithmetic=lab.arithmetic(case))
     rehearsing = gate_run.rehearsing
+    first = lab.first_call(case) or (None, None)  # before anything else compiles
     try:
         with lab.spending("time"):
             measured = measure_speed(
@@ -72,7 +75,6 @@ def test_speedup_stays_above_floor(
         return
     now, samples = measured.record, measured.timings.samples
     ratio = samples.ratio()
-    first = lab.first_call(case) or (None, None)
     section = section_of(measured, first_call_seconds=first[0], cache_misses=first[1])
     lab.contribute(case, "speed", lambda: section)
     checks = judge(
@@ -82,6 +84,9 @@ def test_speedup_stays_above_floor(
         device_baseline=device_baseline,
         no_device=measured.no_device,
     )
+    if not measured.disturbance:
+        before = refusal or (found.costs if found is not None else None)
+        checks += judge_costs(now=section.costs, then=before, limits=every)
     if rehearsing:
         seen = f"{ratio.ratio:.3g}x [{ratio.low:.3g}, {ratio.high:.3g}] in {len(samples.seconds)} rounds"
         checks = [skipped("speedup", f"a rehearsal judges no speed; measured {seen}")]

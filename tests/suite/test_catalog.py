@@ -16,6 +16,7 @@ import pytest
 from fixtures.catalog import FORMATS, GATES, LANES, cases_of, gates_of, limit_for, meta_cases, models, parse_case
 from fixtures.catalog.common_limits import COMMON_LIMITS
 from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit, Machine
+from fixtures.judge.costs import COST_QUANTITIES
 from fixtures.judge.speed import QUANTITIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ JUDGED = {
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},
     "compile": {"compiled against eager"},
-    "speed": set(QUANTITIES),
+    "speed": {*QUANTITIES, *COST_QUANTITIES},
 }
 """Gate -> the quantities that it judges against a limit."""
 
@@ -150,7 +151,7 @@ def test_every_quantity_of_a_tiny_checkpoint_has_its_limit(name: str) -> None:
     for case in cases_of(LANES["cpu"], model_names=[name]):
         own = (*COMMON_LIMITS, *FORMATS[case.format].limits, *model.limits)
         for gate in gates_of(case, first_batch=1):
-            for quantity in JUDGED.get(gate.name, set()) - {"peak", *QUANTITIES} - unasked:
+            for quantity in JUDGED.get(gate.name, set()) - {"peak", *QUANTITIES, *COST_QUANTITIES} - unasked:
                 for metric in METRICS:
                     found = limit_for(own, gate=gate.name, quantity=quantity, case=case, machine="cpu", metric=metric)
                     assert found is not None, f"{case.id}: no limit for {gate.name} {quantity} with {metric}"
