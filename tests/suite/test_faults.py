@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 import pytest
 
-from fixtures.catalog import GATES, models, parse_case
+from fixtures.catalog import FORMATS, GATES, models, parse_case
 from fixtures.faults import Unknown, catalog, find
-from fixtures.faults.bench import ROOT, Bench, gate_function
+from fixtures.faults.bench import ROOT, Bench, Sitting, gate_function
 from fixtures.faults.outcome import Cell, outcome_of, score
 from fixtures.faults.schema import Fault, registered
-from fixtures.faults.sweeps import SWEEPS, resolutions
-from fixtures.judge.verdict import Verdict, failed, settle, skipped
+from fixtures.faults.sweeps import MODELS, OPERANDS, SWEEPS, swept
+from fixtures.judge.verdict import Verdict, against, failed, settle, skipped
 from fixtures.measure.pictures import load_metric
 from fixtures.record.likeness import looks_like
 from tests.suite.record_samples import record
@@ -114,17 +115,46 @@ def test_the_score_tells_escaped_and_false_alarms_by_name() -> None:
     assert total.false_alarms == ("matmul_falls_back: velocity",)
 
 
-def test_a_resolution_is_the_smallest_size_that_was_red() -> None:
-    sweep = dataclasses.replace(SWEEPS[0], gates=("velocity", "quality"))
-    red = {0.3: ["velocity", "quality"], 0.1: ["velocity"], 0.03: []}
-    velocity, quality = resolutions(sweep, red, {size: {} for size in red})
-    assert (velocity.smallest_red, velocity.largest_green) == (0.1, 0.03)
+def _judged(red: dict[str, float], seen: list[tuple[float, tuple[str, ...]]]) -> Callable[[Fault], Sitting]:
+    """A bench whose gates are red from a size on; it notes what it was asked."""
+
+    def judge(fault: Fault) -> Sitting:
+        size = float(fault.name.rpartition(" ")[2])
+        seen.append((size, fault.red))
+        limit = {gate: against(gate, size, ceiling=red[gate] * 0.99, unit="x", source="a test's own") for gate in red}
+        return Sitting(judgements={gate: settle([limit[gate]]) for gate in fault.red}, seconds=0.0)
+
+    return judge
+
+
+def test_a_sweep_goes_on_until_nothing_is_red_and_brackets_each_gate() -> None:
+    sweep = dataclasses.replace(SWEEPS[0], sizes=(0.3, 0.1, 0.03), gates=("velocity", "quality"))
+    seen: list[tuple[float, tuple[str, ...]]] = []
+    *_, (velocity, quality) = swept(sweep, _judged({"velocity": 0.01, "quality": 0.3}, seen))
     assert (quality.smallest_red, quality.largest_green) == (0.3, 0.1)
+    assert (velocity.smallest_red, velocity.largest_green) == (0.015, 0.0075)
+    assert seen[0] == (0.3, ("velocity", "quality"))
+    assert seen[2] == (0.03, ("velocity",)), "a gate that is green is not asked about smaller ones"
+    assert velocity.measured[0.03]["velocity"] == {
+        "value": 0.03,
+        "floor": None,
+        "ceiling": pytest.approx(0.0099),
+        "unit": "x",
+        "red": True,
+    }
+
+
+def test_a_sweep_does_not_go_below_the_smallest_size_that_there_is() -> None:
+    sweep = dataclasses.replace(SWEEPS[0], sizes=(4, 2, 1), least=1, gates=("manifest",))
+    *_, (manifest,) = swept(sweep, _judged({"manifest": 1}, []))
+    assert (manifest.smallest_red, manifest.largest_green) == (1, None)
 
 
 def test_names_and_sweeps_are_each_their_own() -> None:
     assert set(registered) == set(FAULTS)
-    assert len({sweep.name for sweep in SWEEPS}) == len(SWEEPS)
+    assert len({(sweep.name, sweep.case) for sweep in SWEEPS}) == len(SWEEPS)
+    assert {model for model, entry in models().items() if "tiny" in entry.samplings} == set(MODELS)
+    assert {name for name, entry in FORMATS.items() if not entry.is_reference} == set(OPERANDS)
     for sweep in SWEEPS:
         assert list(sweep.sizes) == sorted(sweep.sizes, reverse=True)
         assert set(sweep.fault(sweep.sizes[0]).red) == set(sweep.gates)
