@@ -55,6 +55,22 @@ def test_a_checkpoint_of_another_model(gate: Gate, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--threads", "0"), "argument --threads: '0' is no whole number from 1 up"),
+        (("--batch", "0"), "argument --batch: '0' is no whole number from 1 up"),
+        (("--gpus", "-1"), "argument --gpus: '-1' is no whole number from 1 up"),
+        (("--case", ""), "--case '' names no case; a case id looks like flux1-dev/nvfp4-tiny-bs1-eager"),
+    ],
+)
+def test_a_number_or_a_case_that_is_none(gate: Gate, given: tuple[str, str], words: str) -> None:
+    outcome = gate(*QUICK, *given)
+    assert outcome.code == 4
+    assert outcome.says(words)
+    assert "Traceback" not in outcome.text
+
+
+@pytest.mark.parametrize(
     ("number", "words"), [(errno.EROFS, "the file system is read-only"), (errno.EACCES, "permission denied")]
 )
 def test_a_results_folder_that_cannot_be_written(

@@ -98,7 +98,7 @@ def test_cuda_version_names_the_index() -> None:
     assert as_date("2.12.0") is None
 
 
-def test_main_of_a_day_is_the_last_commit_before_its_end(tmp_path: Path) -> None:
+def test_main_of_a_day_is_the_last_commit_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = tmp_path / "diffusers"
     subprocess.run(["git", "init", "-q", "-b", "main", str(repository)], check=True)
     for day in ("2026-10-30", "2026-11-01"):
@@ -117,6 +117,9 @@ def test_main_of_a_day_is_the_last_commit_before_its_end(tmp_path: Path) -> None
         main_at("2026-10-29", repository=repository.as_uri())
     with pytest.raises(BadOverride, match="cannot be read"):
         main_at(None, repository=(tmp_path / "nowhere").as_uri())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadOverride, match="git is not installed"):
+        main_at(None)
 
 
 def test_silent_index_ends_the_lane_and_not_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
