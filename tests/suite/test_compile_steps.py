@@ -1,10 +1,14 @@
-"""Which denoiser calls the compile gate runs: each shape once to warm up, and again, when nothing may be made anew."""
+"""What is compiled, how, and which denoiser calls the compile gate runs: each shape to warm up, and again."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
+from fixtures.build.compiling import compile_blocks
+from fixtures.catalog.schema import CompileMode
 from fixtures.measure.graphs import compile_steps
 from fixtures.measure.observe import Step
 
@@ -25,3 +29,38 @@ def test_each_shape_is_taken_two_or_three_times(lengths: tuple[int, ...], taken:
 def test_a_shape_that_occurs_once_is_refused(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="do not repeat each of their"):
         compile_steps(steps(*lengths))
+
+
+class Block(torch.nn.Module):
+    """A repeated block."""
+
+
+class Denoiser(torch.nn.Module):
+    """Keeps what diffusers' `compile_repeated_blocks` would be told."""
+
+    _repeated_blocks = ("Block",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+        self.told: dict[str, Any] = {}
+
+    def compile_repeated_blocks(self, **options: Any) -> None:
+        self.told = options
+        self.block._compiled_call_impl = compiled
+
+
+def compiled(*args: Any) -> Any:
+    """What a compiled block calls."""
+    return args
+
+
+@pytest.mark.parametrize(
+    ("mode", "graphs", "captured"),
+    [("reduce-overhead", True, True), ("reduce-overhead", False, False), ("regional", True, False)],
+)
+def test_cuda_graphs_are_captured_of_hardware_arithmetic_alone(mode: CompileMode, graphs: bool, captured: bool) -> None:
+    denoiser = Denoiser()
+    compile_blocks(denoiser, mode=mode, backend="inductor", graphs=graphs)
+    assert denoiser.told == {"fullgraph": True, "backend": "inductor", **({"mode": mode} if captured else {})}
+    assert (denoiser.block._compiled_call_impl is not compiled) == captured  # outputs of a graph are cloned
