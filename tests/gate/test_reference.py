@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_bf16, judge_reference, judge_sound_to_stored
+from fixtures.judge.closeness import judge_bf16, judge_reference, judge_sound_to_stored, judge_unlike
 from fixtures.judge.verdict import equals
 
 
@@ -21,7 +21,7 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
     There bf16 has to draw what float32 draws, at every batch size, so that a fault of bf16 alone is not blamed on the
     formats. Stored pictures belong to batch 1: a prompt's noise does not depend on its neighbours.
     """
-    from fixtures.measure.pictures import shows_something
+    from fixtures.measure.pictures import share_unlike, shows_something
     from fixtures.record.pictures import as_stored, save_pairs
 
     drawn, dtype = lab.unquantized(case)
@@ -45,6 +45,10 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
         )
         checks = judge_reference(
             distances=values, stored=len(stored.pictures), mean=lab.limit(case, "reference", "lpips_to_stored")
+        )
+        checks += judge_unlike(
+            shares=[share_unlike(*pair) for pair in zip(before, tonight, strict=True)],
+            ceiling=lab.limit(case, "reference", "values_unlike_stored"),
         )
         if lab.model(case).sampling(case.checkpoint).sound_rate is not None:
             ceiling = lab.limit(case, "reference", "sound_to_stored")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 METRICS = ("lpips-alex", "st-lpips-alex")
 JUDGED = {
     "arithmetic": {"weight", "activation", "product", "linear", "weight loss", "activation loss"},
-    "reference": {"lpips_to_stored", "lpips_bf16_to_float32", "sound_to_stored"},
+    "reference": {"lpips_to_stored", "lpips_bf16_to_float32", "sound_to_stored", "values_unlike_stored"},
     "quality": {"lpips_mean", "lpips_worst", "flicker_worst", "sound_mean", "sound_worst", "drift"},
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},

@@ -20,6 +20,7 @@ from fixtures.judge.closeness import (
     judge_quality_drift,
     judge_reference,
     judge_sound_to_stored,
+    judge_unlike,
     judge_velocity,
     judge_velocity_drift,
 )
@@ -133,6 +134,15 @@ def test_every_stored_picture_has_to_be_drawn(values: list[float], missing: int)
 @given(values=distances)
 def test_the_worst_picture_decides(values: list[float]) -> None:
     assert passes(judge_reference(distances=values, stored=len(values), mean=STORED)) == (max(values) <= CEILING)
+
+
+@given(shares=distances)
+def test_the_picture_with_most_unlike_values_decides(shares: list[float]) -> None:
+    ceiling = dataclasses.replace(STORED, quantity="values_unlike_stored", unit="%")
+    assert passes(judge_unlike(shares=shares, ceiling=ceiling)) == (max(shares) <= CEILING)
+    assert not passes(judge_unlike(shares=[*shares, math.nan], ceiling=ceiling))
+    assert not passes(judge_unlike(shares=[], ceiling=ceiling))
+    assert judge_unlike(shares=shares, ceiling=None) == []
 
 
 def test_a_reference_without_a_ceiling_is_an_error_that_says_where_to_write_one() -> None:

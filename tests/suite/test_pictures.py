@@ -19,6 +19,7 @@ from fixtures.measure.pictures import (
     PictureMetric,
     controls,
     load_metric,
+    share_unlike,
     shows_something,
     trunk_at_hand,
 )
@@ -191,3 +192,14 @@ def test_what_is_no_number_is_drawn_and_not_raised() -> None:
     assert np.asarray(to_image(broken)).max() == 0
     distance = metric("st-lpips-alex").distance(picture(), np.full_like(picture(), np.nan))
     assert heat_image([distance], 1.0).size == (64, 64)
+
+
+def test_one_8_bit_value_of_many_is_a_share() -> None:
+    """Less than half a step is none, and another size is all."""
+    one = np.full((10, 10, 3), 100 / 255, dtype=np.float32)
+    other = one.copy()
+    other[4, 5, 1] += 1 / 255
+    other[6, 5, 1] += 0.4 / 255
+    assert share_unlike(one, one) == 0
+    assert share_unlike(one, other) == pytest.approx(100 / 300)
+    assert share_unlike(one, other[1:]) == 100
