@@ -66,3 +66,15 @@ def test_another_format_and_odd_blocks_have_no_best() -> None:
     assert ideal("int8", np.ones((2, 32))) is None
     assert ideal("mxfp8", np.ones((2, 48))) is None
     assert ideal("nvfp4", np.ones((2, 40))) is None
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_rows_that_threads_share_come_out_as_from_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(3).standard_normal((77, 128)) * np.geomspace(1e-3, 1e3, 77)[:, None]
+    alone = ideal(name, x)
+    assert alone is not None
+    monkeypatch.setattr("fixtures.measure.ideal.SHARED_FROM", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    shared = ideal(name, x)
+    assert shared is not None
+    np.testing.assert_array_equal(shared, alone)
