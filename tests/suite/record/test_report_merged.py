@@ -13,8 +13,8 @@ from fixtures.record import report
 from fixtures.record.merged import Merged, gather, merge
 from fixtures.record.run import RECORDS, RunFolder, read_run
 from fixtures.record.summary import INTERRUPTED, summarise
+from tests.suite.record.test_report import EVIL, Page, only_the_pages_own_script
 from tests.suite.record_samples import STACK, header, record
-from tests.suite.test_report import EVIL, Page, only_the_pages_own_script
 
 FLUX, QWEN, LTX = (f"{model}/nvfp4-hub-bs1-regional" for model in ("flux1-dev", "qwen-image", "ltx-2"))
 SLOW = against("speedup", 1.2, floor=1.4, unit="x", interval=(1.19, 1.21))

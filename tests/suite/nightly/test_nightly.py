@@ -26,7 +26,7 @@ from tests.suite.gate_runs import Gate, gates
 from tests.suite.record_samples import CASES, header, record, write_run
 from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORKFLOWS = ROOT / ".github" / "workflows"
 
 

@@ -47,7 +47,7 @@ def test_installed_stack_is_read_without_importing_it() -> None:
         "assert found.package('torch') and found.package('torchao') and found.package('diffusers'), found;"
         "assert not {'torch', 'torchao', 'diffusers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=True)
 
 
 def test_torch_tells_version_build_commit_and_wheel() -> None:

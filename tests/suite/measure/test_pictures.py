@@ -26,7 +26,7 @@ from fixtures.measure.pictures import (
 from fixtures.record.pictures import as_stored, from_image, heat_image, to_image
 
 Pictures = npt.NDArray[np.float32]
-KNOWN = Path(__file__).resolve().parents[3] / "shared" / "lpips-reference"
+KNOWN = Path(__file__).resolve().parents[4] / "shared" / "lpips-reference"
 """The example pictures of LPIPS' authors, where somebody has put them beside the repository."""
 DISTANCES: dict[MetricName, tuple[float, float]] = {"lpips-alex": (0.7219, 0.1376), "st-lpips-alex": (0.7778, 0.1320)}
 """Metric -> distances of the authors' reference picture to their p0 and p1; LPIPS' are 0.722 and 0.138 in their issue

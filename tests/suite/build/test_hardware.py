@@ -174,7 +174,7 @@ def recorded_states() -> list[tuple[str, GpuState, GpuState]]:
         reasons, others = frozenset(fields["throttle_reasons"]), tuple(fields["other_processes"])
         return GpuState(**{**fields, "throttle_reasons": reasons, "other_processes": others})
 
-    meta = described(Path(__file__).parent / "traces" / "h200.npz")
+    meta = described(Path(__file__).parents[1] / "traces" / "h200.npz")
     return [
         (name, state(configuration["before"]), state(configuration["after"]))
         for process in meta.values()

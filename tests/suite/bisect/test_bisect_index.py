@@ -24,7 +24,7 @@ from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, whe
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fixtures.catalog.schema import Case, Machine
 from fixtures.record.baseline import load, path_of, stored_pictures
 from fixtures.record.store import unused
 
-BASELINES = Path(__file__).resolve().parents[2] / "baselines"
+BASELINES = Path(__file__).resolve().parents[3] / "baselines"
 RECORDS = sorted(BASELINES.rglob("*.json"))
 SECTIONS = {"manifest", "velocity", "quality", "digest", "reference"}
 """Gates that compare with a section of their name wherever they run; `speed` does so where it was timed."""

@@ -35,7 +35,7 @@ def test_the_hash_is_the_same_in_every_process_and_for_every_order_of_keys() -> 
         "from fixtures.catalog.recipe import recipe_hash;"
         "print(recipe_hash({'a': {'y', 'x'}, 'b': [1, 2.5, None]}, True, 'é'))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     told = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == known == "08d040067f35c5b44816af7702e3e305ff8d6ff59bfadd6f6399a9c11809c188"
 

@@ -15,8 +15,8 @@ from fixtures.judge.verdict import Verdict
 from fixtures.measure.traces.read import CONFIGURATIONS, described, read
 from fixtures.measure.traces.table import limits_of, table
 
-ROOT = Path(__file__).resolve().parents[2]
-TRACES = Path(__file__).parent / "traces" / "h200.npz"
+ROOT = Path(__file__).resolve().parents[3]
+TRACES = Path(__file__).parents[1] / "traces" / "h200.npz"
 REPEATED = "reduce-overhead-bs1"
 """The configuration of the table that this test computes again; the whole takes minutes (README)."""
 

@@ -1,7 +1,7 @@
 """Every gate goes red when what it guards breaks: exit code, reason, the command to type; the others stay green.
 
 Whole runs of the gate, pytest inside pytest, one fault of the catalogue (fixtures/faults) for each kind of message.
-tests/suite/test_faults.py runs the whole catalogue through the gates without pytest.
+tests/suite/faults/test_faults.py runs the whole catalogue through the gates without pytest.
 """
 
 from __future__ import annotations

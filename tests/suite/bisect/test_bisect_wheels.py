@@ -16,8 +16,8 @@ from fixtures.bisect.keep import Wanted, in_use, keep, not_kept
 from fixtures.bisect.plan import Shelf
 from fixtures.bisect.versions import Here, IndexFile, Release
 from fixtures.bisect.wheels import PARTIAL, PARTIAL_KEPT_S, NoWheel, WheelCache, merged
+from tests.suite.bisect.test_bisect_versions import served
 from tests.suite.index_stand_in import Index, serving
-from tests.suite.test_bisect_versions import served
 from tests.suite.tiny_wheels import make_wheel
 
 

@@ -31,7 +31,7 @@ from fixtures.record.run import (
 from fixtures.record.schema import CheckRecord
 from tests.suite.record_samples import CASES, header, record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def opened(root: Path, run_id: str = "20261122T164000Z-0001") -> RunFolder:
@@ -114,7 +114,7 @@ def test_a_killed_run_keeps_its_finished_records(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
-from tests.suite.test_record_run import opened
+from tests.suite.record.test_record_run import opened
 opened(Path({str(tmp_path)!r}))
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -19,7 +19,7 @@ from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit, Machin
 from fixtures.judge.costs import COST_QUANTITIES
 from fixtures.judge.speed import QUANTITIES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 METRICS = ("lpips-alex", "st-lpips-alex")
 JUDGED = {
     "arithmetic": {"weight", "activation", "product", "linear", "weight loss", "activation loss"},
