@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_manifest, judge_stored_manifest
+from fixtures.judge.counts import judge_manifest, judge_rest, judge_stored_manifest
 from fixtures.judge.verdict import equals
 
 
 @pytest.mark.gate("manifest")
 def test_exactly_the_selected_linears_are_quantized(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Names against the selection and against the baseline; on the meta device against the published counts."""
-    from fixtures.build.quantize import wanted_linears
+    from fixtures.build.quantize import changed_beside, wanted_linears
     from fixtures.record.sections import Manifest
 
     model, kind = lab.model(case), str(lab.format(case).tensor_class)
@@ -36,6 +36,7 @@ def test_exactly_the_selected_linears_are_quantized(case: Case, lab: Any, conclu
     wanted = wanted_linears(reference.denoiser, model.selection_for(case.checkpoint))
     declared = model.quantized_linears if case.checkpoint != "tiny" else None
     checks = judge_manifest(wanted=wanted, found=found, tensor_class=kind, declared=declared)
+    checks.append(judge_rest(changed=changed_beside(reference.denoiser, subject.denoiser, found)))
     checks += lab.against_baseline(
         case,
         "manifest",

@@ -14,6 +14,7 @@ from fixtures.judge.counts import (
     judge_compilation,
     judge_manifest,
     judge_matmuls,
+    judge_rest,
     judge_saved_bytes,
     judge_stored_manifest,
 )
@@ -183,3 +184,10 @@ def test_compiling_without_a_floor_is_an_error_that_says_where_to_write_one() ->
     )
     assert verdict(checks) is Verdict.ERROR
     assert "add one to fixtures/catalog/common_limits.py" in settle(checks).message
+
+
+def test_a_parameter_that_changed_beside_the_weights_is_named() -> None:
+    assert judge_rest(changed=[]).verdict is Verdict.PASS
+    check = judge_rest(changed=["norm.weight", "a.bias"])
+    assert check.verdict is Verdict.FAIL
+    assert "a.bias, norm.weight" in check.note

@@ -164,3 +164,15 @@ def test_a_quantizer_that_looks_past_nan_is_named(monkeypatch: pytest.MonkeyPatc
 
 def _deaf(original: Any) -> Any:
     return staticmethod(lambda data, *args, **kwargs: original(data.nan_to_num(), *args, **kwargs))
+
+
+def test_a_bias_is_held_against_bf16s_and_not_against_itself() -> None:
+    """A quantizer that rounds biases too leaves each Linear true to its own."""
+
+    def round_bias(module: torch.nn.Module) -> None:
+        bias = module.get_parameter("first.bias")
+        bias.data = bias.data.to(torch.float8_e5m2).to(torch.bfloat16)
+
+    found = measured(round_bias)
+    assert found["first"].linear_error > 0.006
+    assert found["second"].linear_error < 0.006

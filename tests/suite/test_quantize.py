@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from fixtures.build.quantize import (
     ConfigProblem,
+    changed_beside,
     config_of,
     imported,
     quantize,
@@ -133,3 +136,22 @@ def test_published_skips_match_what_they_name(name: str) -> None:
 
 def _skips(selection: Selection, glob: str, name: str) -> bool:
     return not dataclasses.replace(selection, skip=(glob,), min_features=0).wants(name, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda module: None, []),
+        (lambda module: module.get_parameter("narrow.bias").data.view(torch.int16)[3].add_(1), ["narrow.bias"]),
+        (lambda module: module.get_submodule("x_embedder").float(), ["x_embedder.weight", "x_embedder.bias"]),
+        (lambda module: setattr(module.get_submodule("blocks.0.proj_out"), "bias", None), ["blocks.0.proj_out.bias"]),
+    ],
+)
+def test_what_changes_beside_the_quantized_weights_is_named(
+    toy: Toy, change: Callable[[torch.nn.Module], object], names: list[str]
+) -> None:
+    reference = copy.deepcopy(toy)
+    with software_tensor_core():
+        quantize(toy, FORMATS["mxfp8"], SELECTION, "emulated")
+    change(toy)
+    assert changed_beside(reference, toy, [linear.name for linear in quantized_linears(toy)]) == names
