@@ -15,6 +15,20 @@ from fixtures.judge.layers import judge_arithmetic
 @pytest.mark.gate("arithmetic")
 def test_matmul_equals_an_independent_decode(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Weights, activations, products and whole Linears against float64; of published weights one Linear a shape."""
+    from fixtures.record.sections import Arithmetic
+
     layers = lab.layers(case)
     checks = judge_arithmetic(layers=layers, limit=lambda quantity: lab.limit(case, "arithmetic", quantity))
     conclude(checks, details={"layers": [asdict(layer) for layer in layers]}, note=lab.place(case, checks))
+
+    def signals() -> Arithmetic:
+        """Of the Linears on what the model itself feeds them: what is made up needs no record."""
+        by_step: dict[str, dict[str, list[float]]] = {}
+        own = {linear.name for linear in lab.subject(case).linears}
+        for layer in layers:
+            if layer.name in own:
+                kept = [round(value, 2) for value in (layer.weight_db, layer.activation_db, layer.output_db)]
+                by_step.setdefault(str(layer.step), {})[layer.name] = kept
+        return Arithmetic(signal_db=by_step)
+
+    lab.contribute(case, "arithmetic", signals)
