@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from fixtures.bisect import __main__ as bisect
+from fixtures.bisect.schema import Answer
 from fixtures.build.requirements import Step
 from tests.suite.tiny_wheels import make_wheel
 
@@ -94,6 +95,16 @@ def wheels(folder: Path, kinds: Mapping[str, str]) -> Path:
 def asked(root: Path) -> list[str]:
     """The versions that probes measured, in order."""
     return (root / "asked").read_text().split()
+
+
+def run(tmp_path: Path, index: Path, *arguments: str, gate: str = "velocity") -> tuple[int, Answer]:
+    """A whole bisect in this process: its exit code, and the answer that it left."""
+    code = bisect.main([
+        "--case", CASE, "--gate", gate, "--index", str(index), "--cache", str(tmp_path / "cache"),
+        "--out", str(tmp_path / "out"), *arguments,
+    ])  # fmt: skip
+    answer = tmp_path / "out" / "bisect.json"
+    return code, Answer.model_validate_json(answer.read_text())
 
 
 def _put(name: str, value: object) -> None:

@@ -20,23 +20,11 @@ from fixtures.bisect.log import LOG
 from fixtures.bisect.plan import Shelf, here
 from fixtures.bisect.schema import Answer
 from fixtures.bisect.wheels import PARTIAL, WheelCache
-from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, wheels
+from tests.suite.bisect_stand_in import CASE, asked, wheels
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base") / "environment"
-    subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(folder)], check=True)
-    return folder
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return stand_in_for_the_suite(tmp_path / "suite", base, monkeypatch.setattr)
 
 
 def arguments(tmp_path: Path, address: str, *more: str) -> list[str]:

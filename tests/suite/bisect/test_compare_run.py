@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from fixtures.bisect import compare
 from fixtures.bisect.answer import REPOSITORIES
 from tests.suite.bisect_stand_in import CASE, asked, nothing_known, stand_in_for_the_suite, wheels
 from tests.suite.tiny_wheels import make_wheel
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base") / "environment"
-    subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture
