@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from fixtures.judge.counts import (
     MEMORY_TOLERANCE,
     judge_calls,
     judge_compilation,
+    judge_leaks,
     judge_manifest,
     judge_matmuls,
     judge_rest,
@@ -191,3 +193,10 @@ def test_a_parameter_that_changed_beside_the_weights_is_named() -> None:
     check = judge_rest(changed=["norm.weight", "a.bias"])
     assert check.verdict is Verdict.FAIL
     assert "a.bias, norm.weight" in check.note
+
+
+@pytest.mark.parametrize(
+    ("beside", "kept", "passes"), [(0, 0, True), (16_000, 4000, True), (0, 8192, False), (20_000, 0, False)]
+)
+def test_one_more_picture_may_leave_less_behind_than_quantizing(beside: int, kept: int, passes: bool) -> None:
+    assert all(check.verdict is Verdict.PASS for check in judge_leaks(beside=beside, kept=kept)) == passes
