@@ -95,8 +95,8 @@ HEALTHY = [Layer(name=f"blocks.{index}") for index in range(4)]
 )
 def test_what_fell_below_the_baseline_within_the_limits_is_named_worst_first(fallen: dict[str, Any], said: str) -> None:
     """A format whose best nobody knows (nan) is still held against its baseline."""
-    unknown = dict.fromkeys(("weight_loss_db", "activation_loss_db", "output_loss_db"), float("nan"))
-    little = {name: value + 1 for name, value in fallen.items()}
+    unknown: dict[str, Any] = dict.fromkeys(("weight_loss_db", "activation_loss_db", "output_loss_db"), float("nan"))
+    little: dict[str, Any] = {name: value + 1 for name, value in fallen.items()}
     layers = [
         HEALTHY[0],
         replace(HEALTHY[1], **unknown, **little),
