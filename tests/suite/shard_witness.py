@@ -1,4 +1,5 @@
-"""A pytest plugin that writes down which worker ran which gate and what it could see; and one gate that kills it."""
+"""A pytest plugin that writes down which worker ran which gate and what it could see; and kills it when it is asked to:
+in a gate, or when all is done but for the last message to the process that leads."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         file.write(json.dumps(line) + "\n")
     if os.environ.get("WITNESS_KILLS") and os.environ["WITNESS_KILLS"] in item.nodeid:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish() -> Generator[None, object, object]:
+    """Inside of the hook with which pytest-xdist says goodbye."""
+    done = yield
+    if os.environ.get("PYTEST_XDIST_WORKER") and os.environ.get("WITNESS_KILLS") == "the last message":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done

@@ -12,7 +12,7 @@ from fixtures import shards
 from fixtures.judge.verdict import ExitCode, Verdict
 from fixtures.record.run import read_run
 from fixtures.shards import gate_and_case
-from tests.suite.gate_runs import Gate, Outcome, gates
+from tests.suite.gate_runs import METRIC, Gate, Outcome, gates
 
 FORMATS = ("bf16", "mxfp8", "nvfp4")
 BOTH = {f"{model}/{name}-tiny-bs1-eager" for model in ("flux1-dev", "qwen-image") for name in FORMATS}
@@ -83,6 +83,22 @@ def test_workers_time_and_record_too(gate: Gate, witness: Path, tmp_path: Path) 
     assert outcome.says("flux1-dev/fp8-tiny-bs1-eager: recorded speed")
     (stored,) = outcome.folder.glob("benchmark-gw*.json")
     assert len(json.loads(stored.read_text())["benchmarks"]) == 1
+
+
+def test_what_a_worker_recorded_is_told_even_when_its_last_message_is_lost(
+    gate: Gate, witness: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WITNESS_KILLS", "the last message")
+    case = "flux1-dev/mxfp8-tiny-bs1-eager"
+    recording = ["--rebaseline", "--reason", "first night"]
+    outcome = spread(gate, "--case", case, *gates("manifest"), *recording, baselines=tmp_path)
+    assert outcome.code == 0, outcome.text
+    assert (tmp_path / "cpu" / f"{case}.json").is_file()
+    assert outcome.says(f"{case}: recorded manifest")
+    run = read_run(outcome.folder)
+    assert run.finished
+    assert run.header is not None
+    assert run.header.metric == METRIC
 
 
 # ---- the pure parts -------------------------------------------------------------------------------------------------
