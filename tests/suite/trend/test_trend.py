@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from fixtures.record.history import Entry, HistoryDamaged, Point, append, last_g
 from fixtures.record.run import read_run
 from fixtures.trend.__main__ import main
 from fixtures.trend.changes import find_changes
-from fixtures.trend.series import moved, series_of
+from fixtures.trend.series import moved, recorded, series_of
 from tests.suite.record_samples import DEVICE, write_run
 
 NIGHTS = 60
@@ -157,6 +159,30 @@ def test_damaged_history_names_the_file(history: Path, capsys: pytest.CaptureFix
     assert main(["--history", str(history)]) == 4
     assert main(["--history", str(history.parent / "none")]) == 4
     assert "holds no run yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gate", "quantity", "unit", "expected"),
+    [
+        ("speed", "speedup", "x", 1.25),
+        ("speed", "device speedup against baseline", "x", 1.0),
+        ("speed", "another ratio", "x", None),
+        ("memory", "saved", "GB", 11.8),
+        ("memory", "weights allocated", "GB", None),
+        ("memory", "peak", "GB", 12.1),
+        ("velocity", "sqnr_worst_step", "dB", 9.5),
+    ],
+)
+def test_a_number_is_drawn_against_what_its_baseline_holds_of_it(
+    gate: str, quantity: str, unit: str, expected: float | None
+) -> None:
+    stored: Any = SimpleNamespace(
+        speed=SimpleNamespace(ratio=1.25),
+        memory=SimpleNamespace(saved_bytes=11_800_000_000, peak_bytes=12_100_000_000),
+        velocity=SimpleNamespace(per_step_db=[9.5, 12.0]),
+        quality={},
+    )
+    assert recorded(stored, point(gate, quantity, unit, 1.0, CASE)) == expected
 
 
 def test_moved_names_what_came_and_went() -> None:
