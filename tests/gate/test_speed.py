@@ -12,8 +12,7 @@ import pytest
 from fixtures.catalog.schema import Case, Limit
 from fixtures.judge.baseline import Refusal
 from fixtures.judge.costs import COST_QUANTITIES, judge_costs
-from fixtures.judge.device import DEVICE_QUANTITIES, judge_device
-from fixtures.judge.intervals import lower_quartile
+from fixtures.judge.device import DEVICE_QUANTITIES, DEVICE_SPEEDUP, judge_device
 from fixtures.judge.loss import changed_kernels, kinds_of_loss
 from fixtures.judge.speed import decisive_floors, judge_speed
 from fixtures.judge.verdict import Check, Verdict, errored, failed, settle, skipped
@@ -123,6 +122,5 @@ def _second_ruler(section: Speed, *, bound: float | None) -> dict[str, Any]:
     if device is None:
         return {}
     costs = section.costs.model_dump(exclude_none=True) if section.costs else {}
-    speedup = lower_quartile(device.reference_seconds) / lower_quartile(device.seconds)
-    roofline = {} if bound is None else {"roofline": bound, "share of roofline": speedup / bound}
-    return {"device": device.model_dump(), "device speedup": speedup, **roofline, **costs}
+    roofline = {} if bound is None else {"roofline": bound, "share of roofline": device.speedup / bound}
+    return {"device": device.model_dump(), DEVICE_SPEEDUP: device.speedup, **roofline, **costs}

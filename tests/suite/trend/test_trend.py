@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fixtures.record.history import Entry, HistoryDamaged, Point, append, last_green, read_history
+from fixtures.judge.verdict import against
+from fixtures.record.history import Entry, HistoryDamaged, Point, append, last_green, points_of, read_history
 from fixtures.record.run import read_run
 from fixtures.trend.__main__ import main
 from fixtures.trend.changes import find_changes
 from fixtures.trend.series import moved, recorded, series_of
-from tests.suite.record_samples import DEVICE, write_run
+from tests.suite.record_samples import DEVICE, record, write_run
 
 NIGHTS = 60
 EVIL = "<script>alert(1)</script>"
@@ -152,6 +153,27 @@ def test_a_run_adds_itself_once_and_the_last_green_one_is_found(tmp_path: Path) 
     assert last_green(entries, lane="b200", rehearsal=False, device=DEVICE.key) is None
 
 
+def test_both_speedups_are_kept_where_checks_hold_them_only_against_a_baseline() -> None:
+    details = {"ratio": 1.28, "device speedup": 1.31}
+    floor = against("speedup against baseline", 1.0, floor=0.93, unit="x")
+    speed = record("speed", CASE, [floor], details=details)
+    kept = {point.quantity: point.value for point in points_of([speed])}
+    assert kept == {"speedup against baseline": 1.0, "speedup": 1.28, "device speedup": 1.31}
+    published = record("speed", CASE, [against("speedup", 1.27, floor=1.2, unit="x")], details={"ratio": 1.28})
+    assert {point.quantity: point.value for point in points_of([published])} == {"speedup": 1.27}
+
+
+def test_a_speedup_that_no_limit_judges_got_worse_when_it_fell() -> None:
+    entries = [
+        night(number, 1.0, torchao="0.18").model_copy(
+            update={"points": [point("speed", "device speedup", "x", 1.5 - 0.1 * (number >= 20), CASE)]}
+        )
+        for number in range(40)
+    ]
+    (series,) = series_of(entries)
+    assert [series.worse(change) for change in series.changes] == [True]
+
+
 def test_damaged_history_names_the_file(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (history / "zz.json").write_text("{")
     with pytest.raises(HistoryDamaged, match=r"zz\.json is no run's entry"):
@@ -166,6 +188,7 @@ def test_damaged_history_names_the_file(history: Path, capsys: pytest.CaptureFix
     [
         ("speed", "speedup", "x", 1.25),
         ("speed", "device speedup against baseline", "x", 1.0),
+        ("speed", "device speedup", "x", 1.5),
         ("speed", "another ratio", "x", None),
         ("memory", "saved", "GB", 11.8),
         ("memory", "weights allocated", "GB", None),
@@ -177,7 +200,7 @@ def test_a_number_is_drawn_against_what_its_baseline_holds_of_it(
     gate: str, quantity: str, unit: str, expected: float | None
 ) -> None:
     stored: Any = SimpleNamespace(
-        speed=SimpleNamespace(ratio=1.25),
+        speed=SimpleNamespace(ratio=1.25, device=SimpleNamespace(speedup=1.5)),
         memory=SimpleNamespace(saved_bytes=11_800_000_000, peak_bytes=12_100_000_000),
         velocity=SimpleNamespace(per_step_db=[9.5, 12.0]),
         quality={},
