@@ -79,8 +79,12 @@ def test_a_sound_that_is_no_number_is_no_distance_and_a_silent_reference_is_refu
 
 
 def test_coarse_levels_tell_where_and_how_loud_and_hold_what_is_silent() -> None:
-    levels = np.reshape(coarse_levels(tone(RATE / 2 / BANDS * 3.5), rate=RATE), (2, WINDOWS, BANDS))
+    levels = np.reshape(coarse_levels(tone(RATE / 2 / BANDS * 3.5), rate=RATE), (3, WINDOWS, BANDS))
     assert set(levels.argmax(axis=2).ravel()) == {3}
-    assert coarse_levels(np.zeros_like(tone(1)), rate=RATE) == [-RANGE_DB] * (2 * WINDOWS * BANDS)
+    assert coarse_levels(np.zeros_like(tone(1)), rate=RATE) == [-RANGE_DB] * (3 * WINDOWS * BANDS)
+    one_inverted = tone(440) * np.array([[1], [-1]], dtype=np.float32)
+    sums = [np.reshape(coarse_levels(sound, rate=RATE), (3, WINDOWS, BANDS)) for sound in (tone(440), one_inverted)]
+    assert (sums[0][:2] == sums[1][:2]).all()
+    assert sums[0][2].max() > sums[1][2].max() == -RANGE_DB
     with pytest.raises(ValueError, match="not a number"):
         coarse_levels(np.full_like(tone(440), np.nan), rate=RATE)
