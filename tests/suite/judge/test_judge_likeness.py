@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.judge.likeness import LEAST, MOST, Pattern, likenesses
+from fixtures.judge.likeness import LEAST, MOST, Pattern, likenesses, red_evidence
+from fixtures.judge.verdict import against, errored, failed
 
 
 def pattern(fault: str, red: dict[str, list[str]], *green: str, format: str = "nvfp4") -> Pattern:
@@ -56,6 +57,28 @@ def test_a_format_of_its_own_comes_before_others() -> None:
 
 def test_too_little_in_common_is_no_likeness() -> None:
     assert names({"velocity": ["steps"], "arithmetic": ["weight"]}) == []
+
+
+def test_the_other_side_of_a_limit_and_another_exception_are_other_evidence() -> None:
+    checks = [
+        against("saved", 1.0, floor=2.0, ceiling=3.0),
+        against("saved", 4.0, floor=2.0, ceiling=3.0),
+        against("saved", 2.5, floor=2.0, ceiling=3.0),
+        against("lpips", float("nan"), ceiling=1.0),
+        errored("memory", "importing torchao fails: ImportError: no such symbol"),
+        errored("calls", "RuntimeError: shape '[1, 128]' is invalid"),
+        errored("compile", "aot_eager with fullgraph=True raised Unsupported: graph break"),
+        failed("baseline", "is missing"),
+    ]
+    assert red_evidence(checks) == [
+        "baseline",
+        "calls: RuntimeError",
+        "compile: Unsupported",
+        "lpips is no number",
+        "memory: importing torchao fails",
+        "saved too high",
+        "saved too low",
+    ]
 
 
 reds = st.dictionaries(

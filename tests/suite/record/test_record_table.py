@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.judge.verdict import ExitCode, Verdict, against, equals, skipped
+from fixtures.judge.verdict import RED, ExitCode, Verdict, against, equals, skipped
 from fixtures.record import words
 from fixtures.record.run import Run, RunFolder, read_run
 from fixtures.record.schema import CheckRecord, GateRecord
@@ -58,7 +58,7 @@ def test_what_is_red_is_told_in_full_with_the_next_command(red: Run) -> None:
     text = " ".join(render(red, width=100).split())
     assert "RED 38 gates: 3 fail, 1 error, 1 unsure, 30 pass, 3 skip" in text
     for entry in red.records:
-        if entry.verdict in words.RED:
+        if entry.verdict in RED:
             assert f"{entry.verdict} {entry.case} {entry.gate}: {entry.message}" in text
             assert f"again: {entry.reproduce}" in text
     assert 'next: nox -s rebaseline -- flux1-dev/bf16-tiny-bs2-eager --reason "..."' in text
