@@ -74,7 +74,7 @@ def test_the_other_side_of_a_limit_and_another_exception_are_other_evidence() ->
         "baseline",
         "calls: RuntimeError",
         "compile: Unsupported",
-        "lpips is no number",
+        "lpips: not a number",
         "memory: importing torchao fails",
         "saved too high",
         "saved too low",
