@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,32 @@ def namespaces() -> dict[str, dict[str, int]]:
     modules = {
         name: module for name, module in sys.modules.items() if name.split(".")[0] == "torchao" or name == "torch"
     }
-    return {name: {key: id(value) for key, value in vars(module).items()} for name, module in modules.items()}
+    held: dict[str, Any] = {name: vars(module) for name, module in modules.items()}
+    held["operator"] = operators()
+    return {name: {key: id(value) for key, value in attributes.items()} for name, attributes in held.items()}
 
 
-def mxfp8_call(**extra: Any) -> Call:
+def operators() -> dict[str, Any]:
+    """What torch's operator calls, under each of its names."""
+    packet = torch.ops.aten._scaled_mm
+    both = {"packet": packet, **{name: getattr(packet, name) for name in packet.overloads()}}
+    return {
+        f"{name} {key}": getattr(one, key, None) for name, one in both.items() for key in ("_op", "_pyobj_dispatcher")
+    }
+
+
+def mxfp8_operands() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rng = np.random.default_rng(0)
     a, b = (
         operand(finite_codes(rng, "mxfp8", (r, 64)), finite_scales(rng, "mxfp8", (r, 2)), "mxfp8") for r in (20, 16)
     )
+    return a[0], b[0].t(), a[1], b[1]
+
+
+def mxfp8_call(**extra: Any) -> Call:
+    operands = mxfp8_operands()
     options: dict[str, Any] = {"out_dtype": torch.bfloat16, **extra}
-    return lambda: torch._scaled_mm(a[0], b[0].t(), a[1], b[1], **options)
+    return lambda: torch._scaled_mm(*operands, **options)
 
 
 def fp8_call() -> Call:
@@ -227,3 +244,31 @@ def test_a_product_is_written_where_the_caller_planned_it() -> None:
         returned = mxfp8_call(out=buffer)()
     assert returned is buffer
     assert torch.equal(buffer, expected)
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.parametrize("way", ["packet", "overload", "imported name"])
+def test_every_way_to_the_hardware_is_supplied(monkeypatch: pytest.MonkeyPatch, way: str, backend: str | None) -> None:
+    """A refactoring of torchao is no regression."""
+    module = ModuleType("torchao.somewhere")
+    vars(module)["multiply"] = torch._scaled_mm
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    a, b, scale_a, scale_b = mxfp8_operands()
+
+    def product() -> Tensor:
+        call = {
+            "packet": torch.ops.aten._scaled_mm,
+            "overload": torch.ops.aten._scaled_mm.default,
+            "imported name": module.multiply,
+        }[way]
+        result: Tensor = call(a, b, scale_a, scale_b, None, None, torch.bfloat16)
+        return result
+
+    before = torch._scaled_mm, operators()
+    with software_tensor_core(device="cpu") as core:
+        expected = mxfp8_call()()
+        call = product if backend is None else torch.compile(product, backend=backend, fullgraph=True)
+        assert torch.equal(call(), expected)
+    assert core.calls == {"mxfp8": 2}
+    assert (torch._scaled_mm, operators()) == before
+    assert module.multiply is torch._scaled_mm
