@@ -35,6 +35,7 @@ class Layer:
     product_error: float = 0.001
     linear_error: float = 0.002
     matmuls: int = 1
+    made_up: bool = False
 
 
 def told(*layers: Layer, baseline: Baseline | None = None) -> str:
@@ -67,6 +68,12 @@ def test_the_worst_linears_come_first_with_what_they_reach_and_could() -> None:
     assert [text.index(f"blocks.{loss}") for loss in (4, 3, 2)] == sorted(text.index(f"blocks.{n}") for n in (4, 3, 2))
     assert "blocks.1 " not in text
     assert "blocks.4 (weight 16.0 dB of 20.0, activation 20.0 dB of 20.0, output 17.0 dB of 17.0)" in text
+
+
+def test_what_the_model_feeds_a_linear_stands_before_what_is_made_up() -> None:
+    made_up = Layer(name="blocks.9 fed outliers", linear_error=9.0, made_up=True)
+    text = told(made_up, Layer(name="blocks.1", linear_error=0.1))
+    assert text.index("in 2 of 2 Linears") < text.index("blocks.1 (") < text.index("blocks.9 fed outliers (")
 
 
 def test_the_step_is_named_where_it_is_not_the_first() -> None:
