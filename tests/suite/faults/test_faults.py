@@ -18,7 +18,7 @@ from fixtures.faults.bench import ROOT, Bench, Sitting, gate_function
 from fixtures.faults.outcome import Cell, outcome_of, score
 from fixtures.faults.schema import Fault, registered
 from fixtures.faults.sweeps import MODELS, OPERANDS, SWEEPS, swept
-from fixtures.judge.verdict import Verdict, against, failed, settle, skipped
+from fixtures.judge.verdict import Verdict, against, equals, failed, settle, skipped
 from fixtures.measure.pictures import load_metric
 from fixtures.record.likeness import looks_like
 from tests.suite.record_samples import record
@@ -162,9 +162,9 @@ def test_names_and_sweeps_are_each_their_own() -> None:
 
 def test_a_red_run_is_likened_to_the_measured_patterns() -> None:
     case = "flux1-dev/nvfp4-tiny-bs1-eager"
-    checks = [failed("matmuls of another kind", "x"), failed("nvfp4 matmuls", "x")]
+    checks = [failed("matmuls of another kind", "x"), equals("nvfp4 matmuls", 0, 528)]
     red = record("kernels", case, checks)
     assert red.verdict is Verdict.FAIL
     (sentences,) = looks_like([red]).values()
-    assert sentences[0].startswith("looks like ")
+    assert sentences[0].startswith("looks like other_format_is_taken")
     assert looks_like([record("kernels", case, [skipped("kernels", "not here")])]) == {}
