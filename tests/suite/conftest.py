@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import torch
 
 from fixtures.faults.patching import Patch
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
@@ -20,6 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
     asserts a time of a real clock."""
     if os.environ.pop("PYTEST_XDIST_WORKER", None):
         vars(config)["_benchmarksession"].disabled = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As the CPU lane itself: the workers share the cores, and more threads than cores wait for one another in a busy
+    loop."""
+    torch.set_num_threads(1)
 
 
 RECORDED = ("manifest", "memory", "reference", "velocity", "quality", "digest")
