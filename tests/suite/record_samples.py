@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fixtures.judge.verdict import Check, Verdict, against, equals, errored, failed, settle, skipped
+from fixtures.judge.verdict import RED, Check, against, equals, errored, failed, settle, skipped
 from fixtures.record.report import write_summaries
 from fixtures.record.run import RunFolder, check_records
 from fixtures.record.schema import DeviceRecord, GateRecord, PictureRecord, RunHeader
@@ -62,7 +62,7 @@ def header(run: str, **changes: object) -> RunHeader:
 def record(gate: str, case: str, checks: list[Check], **extra: object) -> GateRecord:
     """One line of the run: `checks` settled as the gate would."""
     judgement = settle(checks)
-    red = judgement.verdict in {Verdict.FAIL, Verdict.ERROR, Verdict.UNSURE}
+    red = judgement.verdict in RED
     fields = {
         "run": "sample",
         "case": case,
