@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fixtures.measure.decode import (
     E2M1,
     E8M0,
+    Float64,
     decode_operand,
     decode_weight,
     reference_matmul,
@@ -49,6 +50,26 @@ def test_e8m0_is_a_power_of_two_and_code_255_is_nan() -> None:
     np.testing.assert_array_equal(
         E8M0, np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e8m0fnu).astype(np.float64)
     )
+
+
+@pytest.mark.parametrize("fmt", ["fp8", "mxfp8", "nvfp4"])
+def test_rows_that_threads_share_are_decoded_as_by_one(fmt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(5)
+    rows, cols, tiles = 77, 128, 2 if fmt == "nvfp4" else 1
+    elements = draw.integers(0, 120, (rows, cols // (2 if fmt == "nvfp4" else 1)), dtype=np.uint8)
+    scales = (
+        draw.random((rows, 1), dtype=np.float32)
+        if fmt == "fp8"
+        else draw.integers(40, 120, tiles * 512, dtype=np.uint8)
+    )
+
+    def decoded() -> Float64:
+        return decode_operand(elements, scales, fmt, rows=rows, cols=cols, swizzled=True)
+
+    alone = decoded()
+    monkeypatch.setattr("fixtures.measure.rows.SHARED_FROM", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    np.testing.assert_array_equal(decoded(), alone)
 
 
 def test_the_low_nibble_comes_first() -> None:

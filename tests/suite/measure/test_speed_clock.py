@@ -140,13 +140,23 @@ def test_the_budget_bounds_the_rounds_of_slow_calls(run: Any) -> None:
 
 def test_sides_take_turns_and_the_order_swaps_halfway(run: Any) -> None:
     result = run(
-        "    plan = RoundPlan(pilot_rounds=5, minimum=6, maximum=6, warmup_rounds=1)\n"
+        "    plan = RoundPlan(pilot_rounds=5, minimum=6, maximum=7, budget_seconds=1e6, warmup_rounds=1)\n"
         "    bf16 = takes('bf16', *range(1, 100))\n"
         "    fp8 = takes('fp8', *range(1, 100))\n"
-        "    timings, _ = judged(benchmark, bf16, fp8, 1.0, plan)\n"
+        "    timings, _ = judged(benchmark, bf16, fp8, 0.5, plan)\n"
         "    assert LOG[12:] == ['bf16', 'fp8'] * 4 + ['fp8', 'bf16'] * 3\n"
         "    assert timings.samples.reference_seconds == timings.samples.seconds == (8, 9, 10, 11, 12, 13)\n"
         "    assert timings.pilot.reference_seconds == timings.pilot.seconds == (2, 3, 4, 5, 6)\n"
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_calls_that_fill_the_budget_at_the_minimum_have_no_pilot_beyond_one_round(run: Any) -> None:
+    result = run(
+        "    plan = RoundPlan(pilot_rounds=5, minimum=6, maximum=60, budget_seconds=13, warmup_rounds=1)\n"
+        "    timings, _ = judged(benchmark, takes('bf16', 1.0), takes('fp8', 1.0), 0.5, plan)\n"
+        "    assert LOG[:4] == ['bf16', 'fp8'] * 2\n"
+        "    assert (len(timings.pilot.seconds), len(timings.samples.seconds)) == (1, 6)\n"
     )
     result.assert_outcomes(passed=1)
 
