@@ -63,9 +63,13 @@ def test_speedup_stays_above_floor(
                 plan=RoundPlan(**REHEARSED)
                 if rehearsing
                 else RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
-                undecided=lambda samples: not rehearsing and _unsure(judge(samples=samples, limits=_wall(limits))),
+                # What is recorded is what every later night is held against: it gets all the rounds that there are.
+                undecided=lambda samples: (
+                    not rehearsing and (lab.recording or _unsure(judge(samples=samples, limits=_wall(limits))))
+                ),
                 device_undecided=lambda rounds: (
-                    not rehearsing and _unsure(judge_device(device=rounds, limits=limits, baseline=device_baseline))
+                    not rehearsing
+                    and (lab.recording or _unsure(judge_device(device=rounds, limits=limits, baseline=device_baseline)))
                 ),
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )

@@ -66,7 +66,8 @@ def test_rehearsal_records_then_judges_and_only_measures_speed(gate: Gate, tmp_p
     speed = judged.record("speed")
     assert re.search(r"a rehearsal judges no speed; measured [\d.e-]+x \[", speed.message)
     assert len(speed.details["seconds"]) >= 5
-    assert speed.reproduce.startswith("nox -s b200 -- --rehearse --case flux1-dev/mxfp8-tiny-bs1-reduce-overhead")
+    case = "flux1-dev/mxfp8-tiny-bs1-reduce-overhead"
+    assert speed.reproduce.startswith(f"nox -s b200 -- --rehearse --case {case} --gate speed --baselines {baselines}")
     header = read_run(judged.folder).header
     assert header is not None
     assert (header.lane, header.rehearsal, header.machine) == ("b200", True, "cpu")

@@ -155,6 +155,37 @@ def test_only_inductors_own_kernels_at_equal_launches_are_retuned() -> None:
     assert retuned(now, then) == {"triton_a": pytest.approx(0.2)}
 
 
+def with_shared_kernel(fp8_ms: float, bf16_ms: float) -> DeviceRounds:
+    """A night in which both sides run the same kernel of inductor's, in the configurations that its tuner chose."""
+    return DeviceRounds(
+        samples=samples(500.0 + bf16_ms, 345.0 + fp8_ms),
+        kernels={**KERNELS, "triton_red_rope": (38.0, fp8_ms)},
+        reference_kernels={**BF16_KERNELS, "triton_red_rope": (38.0, bf16_ms)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("fp8_ms", "bf16_ms", "verdict"),
+    [
+        (14.4, 18.5, Verdict.PASS),
+        # Seen on an H200: each side got what the other had, 2 % of the speedup.
+        (18.65, 14.9, Verdict.PASS),
+        (18.65, 18.5, Verdict.PASS),
+        # A time that neither side ever had is no known configuration.
+        (24.0, 14.9, Verdict.FAIL),
+    ],
+)
+def test_configurations_that_the_sides_swapped_are_no_loss(fp8_ms: float, bf16_ms: float, verdict: Verdict) -> None:
+    (check,) = judge_device(
+        device=with_shared_kernel(fp8_ms, bf16_ms),
+        limits=[limit(DEVICE_CHANGE, 0.975)],
+        baseline=with_shared_kernel(14.4, 18.5),
+    )
+    assert check.verdict is verdict
+    swapped = (fp8_ms, bf16_ms) != (14.4, 18.5)
+    assert ("swapped configurations with the other side: triton_red_rope" in check.note) is swapped
+
+
 def test_what_was_set_aside_is_taken_from_every_round() -> None:
     now = rounds(90.0, norm=10.7)
     aside, names = without_retuned(now, rounds(90.0))

@@ -323,6 +323,18 @@ def test_speedups_are_bars_against_floor_published_figure_and_roofline(tmp_path:
         assert page.count(f'class="mark {mark}"') == 1
 
 
+def test_a_case_that_tells_its_own_roofline_is_not_held_against_that_of_another_gpu(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "run")
+    folder.write_header(header("run", cases=["flux1-dev/fp8-random-bs4-regional"]))
+    told = {"ratio": 1.38, "roofline": 1.67}
+    speed = [against("speedup", 1.38, floor=1.232, unit="x")]
+    folder.append(record("speed", "flux1-dev/fp8-random-bs4-regional", speed, arithmetic="native", details=told))
+    meta = [against("speedup floor", 1.232, ceiling=1.41, unit="x")]
+    folder.append(record("roofline", "flux1-dev/fp8-meta-bs4-eager", meta))
+    (bar,) = bars(read_run(folder.path))
+    assert bar.bound == 1.67
+
+
 def test_emulated_speed_is_compared_with_no_hardware(tmp_path: Path) -> None:
     case = "flux1-dev/nvfp4-tiny-bs1-eager"
     folder = RunFolder.create(tmp_path, "run")
