@@ -7,6 +7,7 @@ torchao, mslk, diffusers, transformers and accelerate).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -225,14 +226,18 @@ def run(session: nox.Session, suite: Suite, *arguments: str, folder: Path = ROOT
 def call(session: nox.Session, suite: Suite, *arguments: str, folder: Path = ROOT) -> int:
     """Run the environment's Python in the repository, or in `folder`, and return its exit code.
 
-    Ctrl-C and SIGTERM reach it as an interrupt, and it gets the time to write what it has.
+    Ctrl-C and SIGTERM reach it as an interrupt, and it gets the time to write what it has; also where a script's `&`
+    made nox itself deaf to interrupts.
     """
     if session.run(sys.executable, "-c", "", log=False) is None:
         return 0  # nox was called with --install-only, and says so itself
     session.log(" ".join(["python", *arguments]))
     environment = variables(os.environ) | {"GATE_OVERRIDES": json.dumps(suite.overrides), "GATE_LOCK": suite.lock}
     python = str((ROOT / suite.python).absolute())  # told relative to the repository; a link, so not resolved
-    with subprocess.Popen([python, *arguments], env=environment, cwd=folder) as child:
+    deaf = os.name == "posix" and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL) if deaf else None
+    command = [python, *arguments]
+    with subprocess.Popen(command, env=environment, cwd=folder, preexec_fn=listen) as child:  # noqa: PLW1509  no threads
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
             child.send_signal(signal.SIGINT)

@@ -111,7 +111,8 @@ def test_environment_is_the_repositorys_own_wherever_the_command_runs(tmp_path: 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_kill_reaches_the_run_as_an_interrupt_that_lets_it_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inherited", ["default_int_handler", "SIG_IGN"])  # as from a script's `&`
+def test_kill_reaches_the_run_as_an_interrupt_that_lets_it_finish(tmp_path: Path, inherited: str) -> None:
     answer = tmp_path / "answer"
     child = f"""
 import os, signal, sys, time
@@ -123,7 +124,9 @@ except KeyboardInterrupt:
     sys.exit(2)
 """
     parent = (
+        "import signal\n"
         "from tests.suite.test_noxfile import Quiet, noxfile, suite\n"
+        f"signal.signal(signal.SIGINT, signal.{inherited})\n"
         f"raise SystemExit(noxfile.call(Quiet(), suite(), '-c', {child!r}))"
     )
     command = [sys.executable, "-c", parent]
