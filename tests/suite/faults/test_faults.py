@@ -40,7 +40,7 @@ def bench() -> Bench:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_caught_by_the_gates_that_it_names(bench: Bench, name: str) -> None:
-    fault = _comparable(FAULTS[name], bench)
+    fault = FAULTS[name]
     sitting = bench.judge(fault)
     outcome = outcome_of(fault, sitting.judgements, sitting.seconds)
     assert outcome.right, {gate: (cell, outcome.messages[gate]) for gate, cell in outcome.cells.items()}
@@ -50,18 +50,6 @@ def test_the_libraries_are_whole_again_afterwards(bench: Bench) -> None:
     case = parse_case("flux1-dev/nvfp4-tiny-bs1-eager")
     sitting = bench.healthy(case, ("manifest", "memory", "arithmetic", "calls", "kernels", "round_trip", "speed"))
     assert {gate: judgement.message for gate, judgement in sitting.judgements.items() if sitting.red_checks()} == {}
-
-
-def _comparable(fault: Fault, bench: Bench) -> Fault:
-    """The fault without `quality` where no baseline of this machine's metric is committed."""
-    if bench.metric.name == "lpips-alex":
-        return fault
-    kept = {gate: pattern for gate, pattern in fault.fails.items() if gate != "quality"}
-    errors = {gate: pattern for gate, pattern in fault.errors.items() if gate != "quality"}
-    if not kept and not errors and not fault.digest_only:
-        pytest.skip("only `quality` sees it, and no baseline of this metric is committed")
-    passes = tuple(gate for gate in fault.passes if gate != "quality")
-    return dataclasses.replace(fault, fails=kept, errors=errors, passes=passes)
 
 
 def test_every_regression_that_happened_is_in_the_catalogue() -> None:
