@@ -54,6 +54,11 @@ def test_speedup_stays_above_floor(
     device_baseline = refusal or (then.device if then and then.device else lacking)
     judge = partial(judge_speed, limits=limits, baseline=baseline, format=case.format, arithmetic=lab.arithmetic(case))
     rehearsing = gate_run.rehearsing
+
+    def more(checks: list[Check]) -> bool:
+        """What is recorded is what every later night is held against: it gets all the rounds that there are."""
+        return not rehearsing and (lab.recording or _unsure(checks))
+
     first = lab.first_call(case) or (None, None)  # before anything else compiles
     try:
         with lab.spending("time"):
@@ -63,13 +68,9 @@ def test_speedup_stays_above_floor(
                 plan=RoundPlan(**REHEARSED)
                 if rehearsing
                 else RoundPlan(floors=decisive_floors(limits, baseline), **lab.round_plan(case)),
-                # What is recorded is what every later night is held against: it gets all the rounds that there are.
-                undecided=lambda samples: (
-                    not rehearsing and (lab.recording or _unsure(judge(samples=samples, limits=_wall(limits))))
-                ),
-                device_undecided=lambda rounds: (
-                    not rehearsing
-                    and (lab.recording or _unsure(judge_device(device=rounds, limits=limits, baseline=device_baseline)))
+                undecided=lambda samples: more(judge(samples=samples, limits=_wall(limits))),
+                device_undecided=lambda rounds: more(
+                    judge_device(device=rounds, limits=limits, baseline=device_baseline)
                 ),
                 progress=lambda done, total: lab.progress(f"{case.id}: round {done} of {total}"),
             )
