@@ -14,14 +14,14 @@ BEFORE = Path(__file__).parents[1] / "traces" / "h200.npz"
 
 
 def test_a_process_more_joins_the_recorded_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ["--toy", "--mode", "eager", "--batch", "4", "--rounds", "3", "--processes", "1", "--first", "5"]
+    asked = ["--toy", "--mode", "eager", "--batch", "4", "--rounds", "3", "--processes", "1", "--first", "90"]
     monkeypatch.setattr("sys.argv", ["traces", "--out", str(tmp_path), *asked, "--add", str(BEFORE)])
     assert main() == 0
     before, now = read(BEFORE), read(tmp_path / "traces.npz")
     assert {name: sorted(set(now[name]) - set(before[name])) for name in now} == {
-        name: ["5"] if name == "eager-bs4" else [] for name in before
+        name: ["90"] if name == "eager-bs4" else [] for name in before
     }
-    assert now["eager-bs4"]["5"].wall.shape == (3, 10)
+    assert now["eager-bs4"]["90"].wall.shape == (3, 10)
     np.testing.assert_array_equal(now["regional-bs1"]["0"].wall, before["regional-bs1"]["0"].wall)
 
 
