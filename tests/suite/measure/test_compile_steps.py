@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-from fixtures.build.compiling import compile_blocks
+from fixtures.build.compiling import compile_blocks, compile_from_cold
 from fixtures.catalog.schema import CompileMode
 from fixtures.measure.graphs import compile_steps
 from fixtures.measure.observe import Step
@@ -64,3 +65,12 @@ def test_cuda_graphs_are_captured_of_hardware_arithmetic_alone(mode: CompileMode
     compile_blocks(denoiser, mode=mode, backend="inductor", graphs=graphs)
     assert denoiser.told == {"fullgraph": True, "backend": "inductor", **({"mode": mode} if captured else {})}
     assert (denoiser.block._compiled_call_impl is not compiled) == captured  # outputs of a graph are cloned
+
+
+def test_a_recording_compiles_into_an_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(variable, "warm")
+    first, second = compile_from_cold(), compile_from_cold()
+    assert first != second
+    assert cache_dir() == str(second / "inductor")
+    assert list(second.glob("*/*")) == []
