@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fixtures.build import gpu as gpu_module
 from fixtures.build.cpu import instruction_set, parse_cpuinfo
-from fixtures.build.gpu import Gpu, other_processes, read_gpu_state
+from fixtures.build.gpu import Gpu, gpus_of_host, other_processes, read_gpu_state
 from fixtures.build.hardware import Machine, MachineMismatch, choose_kind, detect, device_key
 from fixtures.judge.disturbance import IDLE, POWER_CAP, SLOWDOWNS, GpuState, disturbance
 
@@ -184,7 +184,7 @@ def recorded_states() -> list[tuple[str, GpuState, GpuState]]:
 
 def test_recorded_states_of_a_gpu_left_alone_are_measurements_and_beside_a_second_process_they_are_not() -> None:
     states = recorded_states()
-    assert len(states) == 31
+    assert len(states) == 55
     for name, before, after in states:
         said = disturbance(before, after)
         if name == "disturbed":
@@ -266,6 +266,21 @@ def test_nvml_is_read_into_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (state.sm_clock_mhz, state.sm_clock_max_mhz, state.power_w, state.temperature_c) == (1200, 1980, 350.0, None)
 
 
+def test_every_gpu_of_the_host_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = fake_nvml()
+    vars(nvml).update(
+        nvmlDeviceGetCount=lambda: 2, nvmlDeviceGetHandleByIndex=lambda index: index, nvmlDeviceGetUUID="GPU-{}".format
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert gpus_of_host() == {"GPU-0", "GPU-1"}
+
+    def refused(_: int) -> str:
+        raise nvml.NVMLError
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetUUID", refused)
+    assert gpus_of_host() == frozenset()
+
+
 def test_machine_without_nvml_has_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = fake_nvml()
 
@@ -275,3 +290,4 @@ def test_machine_without_nvml_has_no_state(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(nvml, "nvmlInit", absent)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert read_gpu_state("GPU-1") is None
+    assert gpus_of_host() == frozenset()

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.judge.power import HEALTHY, Rate, Trace, nights, power, rules
+from fixtures.judge.power import ANOTHER_HOST, HEALTHY, SAME_HOST, Rate, Trace, nights, power, rules
 from fixtures.judge.verdict import Verdict
+from fixtures.measure.traces.estimators import estimator_table
 from fixtures.measure.traces.read import CONFIGURATIONS, described, read
 from fixtures.measure.traces.table import limits_of, table
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACES = Path(__file__).parents[1] / "traces" / "h200.npz"
+DOCUMENT = ROOT / "docs" / "speed.md"
 REPEATED = "reduce-overhead-bs1"
 """The configuration of the table that this test computes again; the whole takes minutes (README)."""
 
@@ -31,8 +33,11 @@ def rates() -> list[Rate]:
     return [Rate(**rate) for rate in stored()["rates"]]
 
 
-def red(rule: str, slowdown: str, configurations: tuple[str, ...] = CONFIGURATIONS) -> float:
-    chosen = [r for r in rates() if (r.rule, r.slowdown) == (rule, slowdown) and r.configuration in configurations]
+def red(
+    rule: str, slowdown: str, configurations: tuple[str, ...] = CONFIGURATIONS, *, baseline: str = SAME_HOST
+) -> float:
+    wanted = (rule, slowdown, baseline)
+    chosen = [r for r in rates() if (r.rule, r.slowdown, r.baseline) == wanted and r.configuration in configurations]
     return sum(r.failed + r.unsure for r in chosen) / sum(r.nights for r in chosen)
 
 
@@ -44,7 +49,8 @@ def test_the_committed_table_follows_from_the_committed_traces() -> None:
 
 def test_the_traces_are_what_was_asked_for() -> None:
     traces, meta = read(TRACES), described(TRACES)
-    assert len(meta) == 5
+    assert len(meta) == 9
+    assert len({frozenset(process["gpus"]) for process in meta.values()}) == 2
     assert {process["device"] for process in meta.values()} == {"NVIDIA H200"}
     for name in CONFIGURATIONS:
         for process, trace in traces[name].items():
@@ -54,7 +60,9 @@ def test_the_traces_are_what_was_asked_for() -> None:
             assert np.isfinite(trace.wall).all()
             assert np.isfinite(trace.device).all()
             assert (trace.device <= trace.wall).all(), "the device cannot compute longer than the call takes"
-    assert all(len(trace.wall) == 100 for name in ("regional-bs1", REPEATED) for trace in traces[name].values())
+    for name in CONFIGURATIONS:
+        whole = [process for process, trace in traces[name].items() if len(trace.wall) == 100]
+        assert len(whole) >= 5, name
 
 
 def test_an_injected_device_delay_is_in_the_devices_seconds_and_a_host_delay_is_not() -> None:
@@ -68,25 +76,45 @@ def test_an_injected_device_delay_is_in_the_devices_seconds_and_a_host_delay_is_
 # What docs/speed.md claims.
 
 
-def test_the_device_ruler_finds_one_per_cent_at_batch_1_without_false_alarms() -> None:
-    batch_1 = tuple(name for name in CONFIGURATIONS if name.endswith("bs1"))
-    assert red("this gate, device", HEALTHY, batch_1) <= 0.001
-    assert red("this gate, device", "exactly 1 %", batch_1) >= 0.95
+BATCH_1 = tuple(name for name in CONFIGURATIONS if name.endswith("bs1"))
+COMPILED = tuple(name for name in CONFIGURATIONS if not name.startswith("eager"))
 
 
-def test_no_ruler_of_this_gate_lets_ten_per_cent_pass() -> None:
-    assert red("this gate, wall", "exactly 10 %") == 1.0
-    assert red("this gate, device", "exactly 10 %") == 1.0
+def test_the_device_ruler_finds_one_per_cent_at_batch_1_on_the_host_of_the_baseline() -> None:
+    assert red("this gate, device", "exactly 1 %", BATCH_1) >= 0.95
+
+
+@pytest.mark.parametrize("baseline", [SAME_HOST, ANOTHER_HOST])
+def test_the_device_ruler_never_cries_wolf_and_always_finds_five_per_cent(baseline: str) -> None:
+    assert red("this gate, device", HEALTHY, baseline=baseline) == 0.0
+    assert red("this gate, device", "exactly 5 %", baseline=baseline) == 1.0
+    assert red("this gate, device", "exactly 10 %", baseline=baseline) == 1.0
+
+
+def test_the_wall_ruler_lets_no_ten_per_cent_of_compiled_calls_pass() -> None:
+    assert red("this gate, wall", "exactly 10 %", COMPILED) == 1.0
+
+
+def test_the_wall_of_another_host_is_judged_where_the_gpu_sets_the_pace() -> None:
+    others = tuple(name for name in CONFIGURATIONS if name not in BATCH_1)
+    assert red("this gate, wall", "exactly 10 %", BATCH_1, baseline=ANOTHER_HOST) == 0.0
+    assert red("this gate, wall", "exactly 10 %", others, baseline=ANOTHER_HOST) == 1.0
+    assert red("this gate, wall", HEALTHY, others, baseline=ANOTHER_HOST) <= 0.01
 
 
 @pytest.mark.parametrize("rule", ["Mann-Whitney U, .05", "t interval on the mean", "torchbench, 7 %, one sample"])
 def test_tests_that_take_rounds_for_independent_cry_wolf(rule: str) -> None:
-    assert red(rule, HEALTHY) > 0.1 > red("this gate, wall", HEALTHY)
+    assert red(rule, HEALTHY) > 0.2
+    assert red("this gate, wall", HEALTHY) < 0.1
 
 
-def test_the_document_shows_the_committed_table() -> None:
-    shown = table(rate for rate in rates() if "exactly" in rate.slowdown or rate.slowdown == HEALTHY)
-    assert shown in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("baseline", [SAME_HOST, ANOTHER_HOST])
+def test_the_document_shows_the_committed_table(baseline: str) -> None:
+    assert table(rates(), baseline=baseline) in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_the_document_shows_what_the_traces_say_of_estimators() -> None:
+    assert estimator_table(read(TRACES)) in DOCUMENT.read_text(encoding="utf-8")
 
 
 # The machinery.

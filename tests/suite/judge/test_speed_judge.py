@@ -13,7 +13,7 @@ from scipy.stats import mstats
 
 from fixtures.catalog.schema import Limit
 from fixtures.judge.baseline import Refusal
-from fixtures.judge.device import DEVICE_QUANTITIES, DeviceRounds
+from fixtures.judge.device import DEVICE_ALIKE_ELSEWHERE, DEVICE_QUANTITIES, DeviceRounds
 from fixtures.judge.intervals import MINIMUM_ROUNDS, RatioEstimate, change, lower_quartile, ratio_of_ratios
 from fixtures.judge.speed import (
     QUANTITIES,
@@ -144,10 +144,48 @@ def test_the_whole_interval_decides(pairs: list[tuple[float, float]], floor: flo
 
 def test_a_healthy_run_passes_every_check() -> None:
     device = DeviceRounds(samples=HEALTHY)
+    judged = [quantity for quantity in QUANTITIES if quantity != DEVICE_ALIKE_ELSEWHERE]
     narrow = [limit(quantity, floor=0.9) for quantity in DEVICE_QUANTITIES]
     gain = limit(SPEEDUP_GAIN, ceiling=1.2)
     checks = judge(limits=[*LIMITS, gain, *narrow], device=device, device_baseline=device)
-    assert {check.name: check.verdict for check in checks} == dict.fromkeys(QUANTITIES, Verdict.PASS)
+    assert {check.name: check.verdict for check in checks} == dict.fromkeys(judged, Verdict.PASS)
+
+
+HERE, THERE = frozenset({"GPU-1"}), frozenset({"GPU-9"})
+
+
+def on_device(share: float, gpus: frozenset[str]) -> DeviceRounds:
+    """The healthy rounds, of which the GPU computes this share."""
+    computed = SpeedSamples(
+        reference_seconds=tuple(share * s for s in HEALTHY.reference_seconds),
+        seconds=tuple(share * s for s in HEALTHY.seconds),
+    )
+    return DeviceRounds(samples=computed, gpus=gpus)
+
+
+@pytest.mark.parametrize(
+    ("share", "before", "gpus", "judged"),
+    [
+        (0.5, 0.5, THERE, False),
+        (0.5, 0.5, HERE, True),
+        (0.9, 0.9, THERE, True),
+        (0.5, 0.9, THERE, False),
+        (0.9, 0.5, THERE, False),
+    ],
+)
+def test_the_wall_of_a_call_that_waits_for_its_host_is_not_compared_with_another_hosts(
+    share: float, before: float, gpus: frozenset[str], judged: bool
+) -> None:
+    checks = judge(
+        limits=[limit(SPEEDUP_CHANGE, floor=0.9), limit(SLOW_CALLS, floor=0.9), limit(SPEEDUP, floor=1.0)],
+        device=on_device(share, HERE),
+        device_baseline=on_device(before, gpus),
+    )
+    expected = Verdict.PASS if judged else Verdict.SKIP
+    assert [check.verdict for check in checks] == [expected, expected, Verdict.PASS]
+    if not judged:
+        assert f"the GPU computes for only {share:.0%} of the call ({before:.0%} in the baseline)" in checks[0].note
+        assert "record one on this host" in checks[0].note
 
 
 def test_the_message_names_both_sides_rounds_and_arithmetic() -> None:

@@ -10,7 +10,9 @@ from fixtures.catalog.schema import Limit
 from fixtures.judge.baseline import Refusal
 from fixtures.judge.device import (
     DEVICE_ALIKE,
+    DEVICE_ALIKE_ELSEWHERE,
     DEVICE_CHANGE,
+    NO_DEVICE_BASELINE,
     DeviceRounds,
     judge_device,
     retuned,
@@ -18,6 +20,7 @@ from fixtures.judge.device import (
 )
 from fixtures.judge.loss import SpeedRecord, changed_kernels, kinds_of_loss
 from fixtures.judge.samples import SpeedSamples
+from fixtures.judge.speed import judge_speed
 from fixtures.judge.verdict import Check, Verdict
 
 KERNELS = {"nvjet_gemm": (12.0, 60.0), "flash_fprop": (2.0, 20.0), "triton_red_norm": (57.0, 10.0)}
@@ -136,6 +139,45 @@ def test_retuned_kernels_are_set_aside_and_bounded(
     now: DeviceRounds, quantity: str, floor: float, verdict: Verdict
 ) -> None:
     assert judged(now, quantity=quantity, floor=floor).verdict is verdict
+
+
+HERE, THERE = frozenset({"GPU-1", "GPU-2"}), frozenset({"GPU-9"})
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "judged_by"),
+    [
+        (HERE, frozenset({"GPU-2"}), DEVICE_ALIKE),
+        (HERE, THERE, DEVICE_ALIKE_ELSEWHERE),
+        # A baseline that does not say where it was recorded may come from anywhere.
+        (HERE, frozenset(), DEVICE_ALIKE_ELSEWHERE),
+        (frozenset(), THERE, DEVICE_ALIKE),
+    ],
+)
+def test_another_hosts_baseline_has_a_floor_of_its_own(
+    now: frozenset[str], then: frozenset[str], judged_by: str
+) -> None:
+    limits = [limit(DEVICE_ALIKE, 0.9955), limit(DEVICE_ALIKE_ELSEWHERE, 0.985)]
+    tonight, baseline = replace(rounds(90.72), gpus=now), replace(rounds(90.0), gpus=then)  # 0.8 % slower
+    (check,) = judge_device(device=tonight, limits=limits, baseline=baseline)
+    assert check.name == judged_by
+    assert check.verdict is (Verdict.FAIL if judged_by == DEVICE_ALIKE else Verdict.PASS)
+    (again,) = judge_speed(
+        samples=tonight.samples,
+        limits=limits,
+        baseline=baseline.samples,
+        format="fp8",
+        arithmetic="native",
+        device=tonight,
+        device_baseline=baseline,
+    )
+    assert (again.name, again.verdict) == (check.name, check.verdict)
+
+
+def test_without_a_baseline_one_narrow_check_says_why() -> None:
+    limits = [limit(DEVICE_ALIKE, 0.9955), limit(DEVICE_ALIKE_ELSEWHERE, 0.985)]
+    (check,) = judge_device(device=replace(rounds(90.0), gpus=HERE), limits=limits, baseline=NO_DEVICE_BASELINE)
+    assert (check.name, check.verdict) == (DEVICE_ALIKE, Verdict.FAIL)
 
 
 def test_the_note_names_what_was_set_aside() -> None:

@@ -184,7 +184,10 @@ def measured(*, device_undecided: bool = False) -> speedometer.Measured:
     )
 
 
-def test_one_measurement_carries_both_rulers_and_goes_through_a_baseline_unchanged(device: type[Clock]) -> None:
+def test_one_measurement_carries_both_rulers_and_goes_through_a_baseline_unchanged(
+    device: type[Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ruler, "gpus_of_host", lambda: frozenset({"GPU-1", "GPU-2"}))
     seen = measured()
     assert seen.device is not None
     assert len(seen.device.rounds.samples.seconds) == DEVICE_ROUNDS
@@ -198,6 +201,7 @@ def test_one_measurement_carries_both_rulers_and_goes_through_a_baseline_unchang
     assert back.wall == seen.timings.samples
     assert back.device is not None
     assert back.device.samples == seen.device.rounds.samples
+    assert back.device.gpus == {"GPU-1", "GPU-2"}
     assert back.graph_launches == 57
 
 

@@ -28,8 +28,8 @@ def test_a_process_more_joins_the_recorded_ones(tmp_path: Path, monkeypatch: pyt
 def test_a_number_that_is_taken_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["traces", "--out", str(tmp_path), "--first", "4", "--add", str(BEFORE)])
+    monkeypatch.setattr("sys.argv", ["traces", "--out", str(tmp_path), "--first", "8", "--add", str(BEFORE)])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2
-    assert f"{BEFORE} holds processes 4; choose others with --first" in capsys.readouterr().err
+    assert f"{BEFORE} holds processes 8; choose others with --first" in capsys.readouterr().err
