@@ -151,6 +151,18 @@ def test_a_healthy_run_passes_every_check() -> None:
     assert {check.name: check.verdict for check in checks} == dict.fromkeys(judged, Verdict.PASS)
 
 
+def test_another_hosts_baseline_without_enough_rounds_is_an_error_of_its_own() -> None:
+    short = SpeedSamples(reference_seconds=(1.0,) * 3, seconds=(1.0,) * 3)
+    (check,) = judge(
+        limits=[limit(SPEEDUP_CHANGE, floor=0.9)],
+        baseline=short,
+        device=on_device(0.5, HERE),
+        device_baseline=on_device(0.5, THERE),
+    )
+    assert check.verdict is Verdict.ERROR
+    assert "3 reference rounds" in check.note
+
+
 HERE, THERE = frozenset({"GPU-1"}), frozenset({"GPU-9"})
 
 
