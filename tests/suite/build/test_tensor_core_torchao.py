@@ -14,7 +14,8 @@ from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerR
 from torchao.quantization.quantize_.common.kernel_preference import KernelPreference
 
 from fixtures.build.tensor_core import Multiplication, TensorCore, software_tensor_core
-from fixtures.measure.decode import decode_operands, decode_weight, sqnr_db, values
+from fixtures.measure.arithmetic import sqnr_db
+from fixtures.measure.decode import decode_operands, decode_weight, values
 from tests.suite.tensor_core_cases import DEVICES
 
 CONFIGS: dict[str, Any] = {

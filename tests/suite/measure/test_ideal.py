@@ -10,7 +10,8 @@ from fixtures.build.quantize import config_of, quantize, weight_of
 from fixtures.build.tensor_core import software_tensor_core
 from fixtures.catalog import FORMATS
 from fixtures.catalog.schema import Selection
-from fixtures.measure.decode import Float64, decode_weight, sqnr_db, values
+from fixtures.measure.arithmetic import sqnr_db
+from fixtures.measure.decode import Float64, decode_weight, values
 from fixtures.measure.ideal import KINDS, ideal
 
 EVERY = Selection(skip=(), min_features=0, source="a test's own")

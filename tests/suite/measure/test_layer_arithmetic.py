@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torchao.prototype.mx_formats import nvfp4_tensor
@@ -21,8 +22,9 @@ from fixtures.catalog.common_limits import COMMON_LIMITS
 from fixtures.catalog.models.flux1_dev import MODEL
 from fixtures.catalog.schema import Case, Limit, Selection
 from fixtures.judge.layers import judge_arithmetic
-from fixtures.measure.arithmetic import LayerArithmetic, layer_arithmetic
+from fixtures.measure.arithmetic import LayerArithmetic, layer_arithmetic, sqnr_db
 from fixtures.measure.observe import Step
+from fixtures.measure.velocity import NO_NOISE_DB
 
 
 class TwoLinears(torch.nn.Module):
@@ -176,3 +178,11 @@ def test_a_bias_is_held_against_bf16s_and_not_against_itself() -> None:
     found = measured(round_bias)
     assert found["first"].linear_error > 0.006
     assert found["second"].linear_error < 0.006
+
+
+def test_sqnr_is_20_db_for_a_tenth_and_never_a_number_for_nonsense() -> None:
+    reference = np.ones((10, 10))
+    assert sqnr_db(reference, reference * 1.1) == pytest.approx(20.0)
+    assert sqnr_db(reference, reference) == NO_NOISE_DB
+    assert math.isnan(sqnr_db(np.zeros((1, 3)), np.ones((1, 3))))
+    assert math.isnan(sqnr_db(reference, np.full((10, 10), np.nan)))
