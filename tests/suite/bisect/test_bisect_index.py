@@ -95,7 +95,7 @@ def test_bisect_killed_in_a_probe_and_in_a_download_goes_on_and_measures_nothing
     with serving(index) as address:
         killed(
             [*program, *arguments(tmp_path, address, "--good", "torchao=0.1", "--survey", "0")],
-            lambda: (stand_in / "asked").exists() and asked(stand_in)[-1] == "0.5",
+            lambda: (stand_in / "asked").exists() and asked(stand_in)[-1:] == ["0.5"],
         )
         before = log.read_bytes()
         assert [json.loads(line)["versions"]["torchao"] for line in before.splitlines()[1:]] == ["0.1", "0.9"]
