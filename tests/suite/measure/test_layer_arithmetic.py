@@ -185,4 +185,7 @@ def test_sqnr_is_20_db_for_a_tenth_and_never_a_number_for_nonsense() -> None:
     assert sqnr_db(reference, reference * 1.1) == pytest.approx(20.0)
     assert sqnr_db(reference, reference) == NO_NOISE_DB
     assert math.isnan(sqnr_db(np.zeros((1, 3)), np.ones((1, 3))))
+    assert math.isnan(sqnr_db(np.zeros((1, 3)), np.zeros((1, 3))))
     assert math.isnan(sqnr_db(reference, np.full((10, 10), np.nan)))
+    with pytest.raises(ValueError, match=r"cannot compare shape \(3,\) with a reference of shape \(2,\)"):
+        sqnr_db(np.ones(2), np.ones(3))
