@@ -65,7 +65,7 @@ def b200(session: nox.Session) -> None:
     suite = prepare(session, "rehearsal" if rehearsing else "nightly")
     preflight(session, suite.python, "--installed")
     if suite.lock:
-        call(session, suite, "-m", "fixtures.bisect.keep", *session.posargs)
+        call(session, suite, "-m", "fixtures.stack.keep", *session.posargs)
     if rehearsing:
         rehearse(session, suite)
     else:
@@ -74,7 +74,7 @@ def b200(session: nox.Session) -> None:
 
 def preflight(session: nox.Session, python: str, *options: str) -> None:
     """End nox where the b200 lane cannot run; a rehearsal only hears what is missing."""
-    command = [python, "-m", "fixtures.build.preflight", "b200", *options, *session.posargs]
+    command = [python, "-m", "fixtures.run.preflight", "b200", *options, *session.posargs]
     done = subprocess.run(command, env=variables(os.environ), cwd=ROOT, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)  # it has said why
@@ -143,7 +143,7 @@ def bisect(session: nox.Session) -> None:
 def compare(session: nox.Session) -> None:
     """Put two stacks side by side, without any baseline: `nox -s compare -- --a torchao=0.17.0 --b torchao=0.18.0`."""
     suite = prepare(session, "released")
-    run(session, suite, "-m", "fixtures.bisect.compare", *suite.arguments, folder=Path(session.invoked_from))
+    run(session, suite, "-m", "fixtures.compare.__main__", *suite.arguments, folder=Path(session.invoked_from))
 
 
 @nox.session(venv_backend="none")
@@ -160,7 +160,7 @@ def rebaseline(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Write the report of one or more results folders again, as one: `nox -s report -- DIR...`."""
     suite = prepare(session, "released")
-    run(session, suite, "-m", "fixtures.record.report", *suite.arguments)
+    run(session, suite, "-m", "fixtures.report.report", *suite.arguments)
 
 
 @nox.session(venv_backend="none")
@@ -190,7 +190,7 @@ def lint(session: nox.Session) -> None:
 def prepare(session: nox.Session, lane: str) -> Suite:
     """Make or find the environment that this session and its overrides need; they share it where they can."""
     home = session.cache_dir.parent
-    command = [sys.executable, "-m", "fixtures.build.environment", lane, "--home", str(home)]
+    command = [sys.executable, "-m", "fixtures.stack.environment", lane, "--home", str(home)]
     command += ["--relative-to", session.invoked_from, "--", *session.posargs]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=variables(os.environ), cwd=ROOT, check=False)
     if done.returncode:
@@ -200,7 +200,7 @@ def prepare(session: nox.Session, lane: str) -> Suite:
 
 def kept(session: nox.Session, suite: Suite) -> Suite:
     """Put the stack's wheels into the cache that bisects read; whatever comes of it, the run goes on."""
-    call(session, suite, "-m", "fixtures.bisect.keep")
+    call(session, suite, "-m", "fixtures.stack.keep")
     return suite
 
 

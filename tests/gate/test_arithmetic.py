@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.layers import judge_arithmetic
+from fixtures.gates.arithmetic.layers import judge_arithmetic
 
 
 @pytest.mark.gate("arithmetic")
 def test_matmul_equals_an_independent_decode(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Weights, activations, products and whole Linears against float64; of published weights one Linear a shape."""
-    from fixtures.record.sections import Arithmetic
+    from fixtures.results.sections import Arithmetic
 
     layers = lab.layers(case)
     checks = judge_arithmetic(layers=layers, limit=lambda quantity: lab.limit(case, "arithmetic", quantity))

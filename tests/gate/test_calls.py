@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_calls
+from fixtures.gates.counts import judge_calls
 
 
 @pytest.mark.gate("calls")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_compilation
+from fixtures.gates.counts import judge_compilation
 
 
 @pytest.mark.gate("compile")
 def test_blocks_compile_whole_and_once(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """`compile_repeated_blocks(fullgraph=True)`; the CPU's backend is aot_eager, a GPU's is inductor."""
-    from fixtures.measure.graphs import compile_steps, measure_compilation
+    from fixtures.gates.compile.graphs import compile_steps, measure_compilation
 
     subject, trajectory = lab.subject(case), lab.trajectory(case)
     steps = compile_steps(trajectory[0])

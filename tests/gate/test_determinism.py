@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.repeats import judge_repeats
+from fixtures.gates.repeats import judge_repeats
 
 
 @pytest.mark.gate("determinism")

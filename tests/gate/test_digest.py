@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.repeats import judge_digest
+from fixtures.gates.repeats import judge_digest
 
 
 @pytest.mark.gate("digest")
 def test_numerics_are_compared_with_the_baseline(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """A hash of every denoiser output's bytes; comparable on the same CPU model only."""
-    from fixtures.record.sections import Digest
+    from fixtures.results.sections import Digest
 
     digest = lab.observation(case).digest
     checks = lab.against_baseline(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_matmuls
-from fixtures.judge.kernels import judge_graph_replays, judge_native_kernels
+from fixtures.gates.counts import judge_matmuls
+from fixtures.gates.kernels.names import judge_graph_replays, judge_native_kernels
 
 
 @pytest.mark.gate("kernels")
@@ -18,8 +18,8 @@ def test_every_quantized_linear_ran_its_own_matmul(
 ) -> None:
     """Counted where the product is made: in the reference tensor core, or by the profiler on native hardware, where
     kernel names and CUDA graph replays are the evidence (`fixtures/catalog/kernels.py`)."""
-    from fixtures.build.compiling import repeated_blocks
-    from fixtures.measure.kernels import matmuls_of_one_call
+    from fixtures.gates.kernels.profile import matmuls_of_one_call
+    from fixtures.pipelines.compiling import repeated_blocks
 
     subject, observed = lab.subject(case), lab.observation(case)
     kind, linears = str(subject.format.matmul), len(subject.linears)

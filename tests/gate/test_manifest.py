@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import judge_manifest, judge_rest, judge_stored_manifest
-from fixtures.judge.verdict import equals
+from fixtures.gates.counts import judge_manifest, judge_rest, judge_stored_manifest
+from fixtures.gates.verdict import equals
 
 
 @pytest.mark.gate("manifest")
 def test_exactly_the_selected_linears_are_quantized(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Names against the selection and against the baseline; on the meta device against the published counts."""
-    from fixtures.build.quantize import changed_beside, wanted_linears
-    from fixtures.record.sections import Manifest
+    from fixtures.pipelines.quantize import changed_beside, wanted_linears
+    from fixtures.results.sections import Manifest
 
     model, kind = lab.model(case), str(lab.format(case).tensor_class)
     if case.checkpoint == "meta":

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.counts import (
+from fixtures.gates.counts import (
     judge_allocated_bytes,
     judge_exactly_saved_bytes,
     judge_leaks,
     judge_saved_bytes,
 )
-from fixtures.judge.verdict import against_limit
+from fixtures.gates.verdict import against_limit
 
 
 @pytest.mark.gate("memory")
@@ -24,9 +24,9 @@ def test_quantization_saves_the_bytes_that_the_format_promises(
     """No baseline is needed: the oracle is arithmetic over shapes."""
     import torch
 
-    from fixtures.build.architecture import selected
-    from fixtures.measure.memory import expected_saved_bytes, peak_bytes, storage_bytes, stored_bytes
-    from fixtures.record.sections import Memory
+    from fixtures.gates.memory.bytes import expected_saved_bytes, peak_bytes, storage_bytes, stored_bytes
+    from fixtures.pipelines.architecture import selected
+    from fixtures.results.sections import Memory
 
     model, fmt = lab.model(case), lab.format(case)
     if case.checkpoint == "meta":

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import armed_baseline, judge_flicker, judge_quality, judge_quality_drift
-from fixtures.judge.verdict import Check
+from fixtures.gates.closeness import armed_baseline, judge_flicker, judge_quality, judge_quality_drift
+from fixtures.gates.verdict import Check
 
 
 @pytest.mark.gate("quality")
@@ -19,8 +19,8 @@ def test_pictures_stay_close_to_bf16(case: Case, lab: Any, gate_run: Any, conclu
 
     Of videos every frame counts, flicker from frame to frame is judged apart, and so is the sound.
     """
-    from fixtures.record.pictures import save_pairs
-    from fixtures.record.sections import Quality
+    from fixtures.report.pictures import save_pairs
+    from fixtures.results.sections import Quality
 
     reference, candidate = lab.reference_observation(case).pictures, lab.observation(case).pictures
     distances = lab.compare(reference, candidate)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import judge_bf16, judge_reference, judge_sound_to_stored, judge_unlike
-from fixtures.judge.verdict import equals
+from fixtures.gates.closeness import judge_bf16, judge_reference, judge_sound_to_stored, judge_unlike
+from fixtures.gates.verdict import equals
 
 
 @pytest.mark.gate("reference")
@@ -21,8 +21,8 @@ def test_unquantized_pipeline_draws_the_stored_pictures(
     There bf16 has to draw what float32 draws, at every batch size, so that a fault of bf16 alone is not blamed on the
     formats. Stored pictures belong to batch 1: a prompt's noise does not depend on its neighbours.
     """
-    from fixtures.measure.pictures import share_unlike, shows_something
-    from fixtures.record.pictures import as_stored, save_pairs
+    from fixtures.gates.pictures.metric import share_unlike, shows_something
+    from fixtures.report.pictures import as_stored, save_pairs
 
     drawn, dtype = lab.unquantized(case)
     pictures = drawn.pictures

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.verdict import against
+from fixtures.gates.verdict import against
 
 
 @pytest.mark.gate("roofline")
 def test_no_floor_promises_more_than_the_hardware(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """The bound is counted from the model's own Linear and attention shapes on the meta device."""
-    from fixtures.measure.roofline import bound
+    from fixtures.gates.roofline.work import bound
 
     model, fmt = lab.model(case), lab.format(case)
     limits = bound(lab.work(case.model).scaled(case.batch_size), fmt)

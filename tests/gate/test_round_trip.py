@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.repeats import judge_round_trip
+from fixtures.gates.repeats import judge_round_trip
 
 
 @pytest.mark.gate("round_trip")
 def test_saved_and_reloaded_denoiser_is_the_same(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Bit for bit: weights between the two ways of quantizing, outputs before and after the disk."""
-    from fixtures.measure.round_trip import measure_round_trip
+    from fixtures.gates.round_trip.trip import measure_round_trip
 
     subject, steps = lab.subject(case), lab.trajectory(case)[0][:2]
     with lab.spending("measure"):

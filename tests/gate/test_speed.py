@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fixtures.catalog.schema import Case, Limit
-from fixtures.judge.baseline import Refusal
-from fixtures.judge.costs import COST_QUANTITIES, judge_costs
-from fixtures.judge.device import DEVICE_QUANTITIES, DEVICE_SPEEDUP, judge_device
-from fixtures.judge.loss import changed_kernels, kinds_of_loss
-from fixtures.judge.speed import decisive_floors, judge_speed
-from fixtures.judge.verdict import Check, Verdict, errored, failed, settle, skipped
+from fixtures.gates.speed.costs import COST_QUANTITIES, judge_costs
+from fixtures.gates.speed.device import DEVICE_QUANTITIES, DEVICE_SPEEDUP, judge_device
+from fixtures.gates.speed.loss import changed_kernels, kinds_of_loss
+from fixtures.gates.speed.speed import decisive_floors, judge_speed
+from fixtures.gates.usable import Refusal
+from fixtures.gates.verdict import Check, Verdict, errored, failed, settle, skipped
 
 if TYPE_CHECKING:
-    from fixtures.record.sections import Speed
+    from fixtures.results.sections import Speed
 
 REHEARSED: dict[str, Any] = {"pilot_rounds": 5, "minimum": 5, "maximum": 8, "budget_seconds": 30.0}
 """Rounds of a rehearsal: enough for a ratio and an interval, which nothing judges."""
@@ -31,10 +31,10 @@ def test_speedup_stays_above_floor(
     """Paired rounds A B A B through pytest-benchmark, and at full size on the device's own clock. A red verdict says
     which kind of loss it saw, and in which kernels. Emulated, the gate guards what the emulation costs, and says so; a
     rehearsal measures and judges nothing."""
-    from fixtures.measure.clock import CannotTime, RoundPlan
-    from fixtures.measure.speedometer import measure_speed
-    from fixtures.record.baseline import BaselineError, remedy
-    from fixtures.record.speed import record_of, section_of
+    from fixtures.gates.speed.clock import CannotTime, RoundPlan
+    from fixtures.gates.speed.speedometer import measure_speed
+    from fixtures.results.baseline import BaselineError, remedy
+    from fixtures.results.speed import record_of, section_of
 
     if case.checkpoint == "random" and lab.arithmetic(case) == "emulated":
         reason = f"{case.format} is emulated here: its time at full size says nothing of hardware"

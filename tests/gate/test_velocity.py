@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from fixtures.catalog.schema import Case
-from fixtures.judge.closeness import armed_baseline, judge_velocity, judge_velocity_drift
-from fixtures.judge.verdict import Check
+from fixtures.gates.closeness import armed_baseline, judge_velocity, judge_velocity_drift
+from fixtures.gates.verdict import Check
 
 
 @pytest.mark.gate("velocity")
 def test_each_step_predicts_what_bf16_predicts(case: Case, lab: Any, conclude: Callable[..., None]) -> None:
     """Teacher-forced, so that diverging trajectories do not blur it; judged per step against floor and baseline."""
-    from fixtures.measure.velocity import sqnr_per_step
-    from fixtures.record.sections import Velocity
+    from fixtures.gates.velocity.sqnr import sqnr_per_step
+    from fixtures.results.sections import Velocity
 
     subject, trajectory = lab.subject(case), lab.trajectory(case)
     with lab.spending("measure"):

@@ -7,10 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from fixtures.record.baseline import Baseline, path_of
-from fixtures.record.schema import DeviceRecord
-from fixtures.record.sections import Digest, Manifest, Memory, Quality, Speed, Velocity
-from fixtures.record.store import save_atomic, store_pictures
+from fixtures.results.baseline import Baseline, path_of
+from fixtures.results.schema import DeviceRecord
+from fixtures.results.sections import Digest, Manifest, Memory, Quality, Speed, Velocity
+from fixtures.results.store import save_atomic, store_pictures
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 RECIPE = "ab" * 32

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.schema import Answer
-from fixtures.build.requirements import Step
+from fixtures.stack.requirements import Step
 from tests.suite.tiny_wheels import make_wheel
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"

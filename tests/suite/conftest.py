@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from fixtures.faults.patching import Patch
+from tests.suite.bisect_stand_in import stand_in_for_the_suite
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
 
 
@@ -66,3 +69,17 @@ def patch() -> Iterator[Patch]:
 def own_baselines(gate: Gate, tmp_path: Path) -> Path:
     """A copy of the recorded baselines, to be damaged."""
     return Path(shutil.copytree(gate.baselines, tmp_path / "baselines"))
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip: making it takes a second."""
+    folder = tmp_path_factory.mktemp("base") / "environment"
+    subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The suite's stand-in, run as `python -m pytest` because the working folder has a pytest.py."""
+    return stand_in_for_the_suite(tmp_path / "suite", base, monkeypatch.setattr)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.judge.verdict import Verdict
-from fixtures.record.run import RunUnreadable, read_run
-from fixtures.record.schema import GateRecord
+from fixtures.gates.verdict import Verdict
+from fixtures.results.run import RunUnreadable, read_run
+from fixtures.results.schema import GateRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = "st-lpips-alex"

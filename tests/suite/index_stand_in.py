@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from fixtures.bisect.download import digest
+from fixtures.stack.download import digest
 
 
 @dataclass(kw_only=True)

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from fixtures.judge.verdict import RED, Check, against, equals, errored, failed, settle, skipped
-from fixtures.record.report import write_summaries
-from fixtures.record.run import RunFolder, check_records
-from fixtures.record.schema import DeviceRecord, GateRecord, PictureRecord, RunHeader
+from fixtures.gates.verdict import RED, Check, against, equals, errored, failed, settle, skipped
+from fixtures.report.report import write_summaries
+from fixtures.results.run import RunFolder, check_records
+from fixtures.results.schema import DeviceRecord, GateRecord, PictureRecord, RunHeader
 
 Picture = npt.NDArray[np.uint8]
 

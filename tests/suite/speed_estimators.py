@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from fixtures.judge.intervals import paired_ratio
+from fixtures.gates.speed.intervals import paired_ratio
 from tests.suite.speed_hosts import HOSTS, NIGHTS, STEADY_RATIO, Floats, shares
 
 Estimator = Callable[[Floats, Floats], Floats]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixtures.catalog.schema import Limit
-from fixtures.judge.intervals import LOOK_CONFIDENCE
-from fixtures.judge.speed import (
+from fixtures.gates.speed.intervals import LOOK_CONFIDENCE
+from fixtures.gates.speed.speed import (
     REFERENCE_SECONDS,
     SLOW_CALLS,
     SPEEDUP_CHANGE,
@@ -19,7 +19,7 @@ from fixtures.judge.speed import (
     judge_speed,
     rounds_needed,
 )
-from fixtures.judge.verdict import Check, Verdict, settle
+from fixtures.gates.verdict import Check, Verdict, settle
 
 Floats = NDArray[np.float64]
 Draw = Callable[[int], tuple[Floats, Floats]]

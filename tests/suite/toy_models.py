@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fixtures.build.architecture import denoiser_on_meta, selected
 from fixtures.catalog.models import discover
 from fixtures.catalog.schema import Limit, Model, Sampling, Selection, TensorSpec
+from fixtures.pipelines.architecture import denoiser_on_meta, selected
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "flux1-dev": {

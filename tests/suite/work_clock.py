@@ -15,7 +15,7 @@ import pytest
 from fixtures.faults.in_operands import NVFP4_TENSOR
 from fixtures.faults.in_pipeline import FLUX
 from fixtures.faults.patching import wrapped
-from fixtures.measure import clock
+from fixtures.gates.speed import clock
 
 BF16_S = 0.010
 MATMUL_S = 0.001

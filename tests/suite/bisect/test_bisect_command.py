@@ -15,8 +15,8 @@ from fixtures.bisect.evidence import Observation, Outcome, Rule, meaning, normal
 from fixtures.bisect.history import Meaning
 from fixtures.bisect.question import BadQuestion, parser, question
 from fixtures.bisect.schema import Side
-from fixtures.judge.verdict import Verdict
-from fixtures.record.schema import CheckRecord
+from fixtures.gates.verdict import Verdict
+from fixtures.results.schema import CheckRecord
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 PINS = {"torch": "2.14.1", "torchao": "0.18.0", "diffusers": "0.42.1"}

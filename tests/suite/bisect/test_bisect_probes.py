@@ -14,8 +14,8 @@ from fixtures.bisect import bench, probe
 from fixtures.bisect.bench import Bench
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import run_suite
-from fixtures.build.install import InstallFailed, run_step
-from fixtures.build.requirements import Override, Step
+from fixtures.stack.install import InstallFailed, run_step
+from fixtures.stack.requirements import Override, Step
 from tests.suite.bisect_stand_in import asked, run, wheels
 from tests.suite.tiny_wheels import make_wheel
 

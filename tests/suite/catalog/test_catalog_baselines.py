@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from fixtures.build.load import fingerprint
 from fixtures.catalog import FORMATS, LANES, cases_of, gates_of, models, parse_case
 from fixtures.catalog.recipe import case_recipe
 from fixtures.catalog.schema import Case, Machine
-from fixtures.record.baseline import load, path_of, stored_pictures
-from fixtures.record.store import unused
+from fixtures.pipelines.load import fingerprint
+from fixtures.results.baseline import load, path_of, stored_pictures
+from fixtures.results.store import unused
 
 BASELINES = Path(__file__).resolve().parents[3] / "baselines"
 RECORDS = sorted(BASELINES.rglob("*.json"))

@@ -10,7 +10,7 @@ import pytest
 from fixtures.catalog import FORMATS
 from fixtures.catalog.arithmetic_limits import arithmetic_limits
 from fixtures.catalog.schema import Format
-from fixtures.judge.verdict import ExitCode
+from fixtures.gates.verdict import ExitCode
 from tests.suite.gate_runs import Gate, gates
 
 MXFP4 = Format(

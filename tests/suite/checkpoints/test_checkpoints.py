@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FluxPipeline
 
-from fixtures.checkpoints.training import checker, flux1_dev, loop, render, scenes, text
+from fixtures.research.training import checker, flux1_dev, loop, render, scenes, text
 
 
 def test_the_same_seed_draws_the_same_scenes() -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, LTX2Pipeline
 
+from fixtures import ROOT
 from fixtures.catalog.models.ltx_2 import PINNED
-from fixtures.checkpoints.training import audio, clip_checker, clip_render, clips, gemma_text, ltx_2
-from fixtures.checkpoints.training.__main__ import main
+from fixtures.research.training import audio, clip_checker, clip_render, clips, gemma_text, ltx_2
+from fixtures.research.training.__main__ import main
 
-COMMITTED = Path(ltx_2.__file__).parents[1] / "ltx-2"
+COMMITTED = ROOT / "fixtures" / "checkpoints" / "ltx-2"
 CLASSES = {
     "audio_vae": "AutoencoderKLLTX2Audio",
     "connectors": "LTX2TextConnectors",

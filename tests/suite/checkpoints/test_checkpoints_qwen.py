@@ -9,10 +9,11 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, QwenImagePipeline
 
-from fixtures.checkpoints.training import checker, qwen_image, qwen_text, qwen_vae, render, scenes
-from fixtures.checkpoints.training.__main__ import main
+from fixtures import ROOT
+from fixtures.research.training import checker, qwen_image, qwen_text, qwen_vae, render, scenes
+from fixtures.research.training.__main__ import main
 
-COMMITTED = Path(qwen_image.__file__).parents[1] / "qwen-image"
+COMMITTED = ROOT / "fixtures" / "checkpoints" / "qwen-image"
 CLASSES = {
     "scheduler": "FlowMatchEulerDiscreteScheduler",
     "text_encoder": "Qwen2_5_VLForConditionalGeneration",

@@ -12,15 +12,16 @@ from collections.abc import Callable
 
 import pytest
 
+from fixtures import ROOT
 from fixtures.catalog import FORMATS, GATES, models, parse_case
 from fixtures.faults import Unknown, catalog, find
-from fixtures.faults.bench import ROOT, Bench, Sitting, gate_function
+from fixtures.faults.bench import Bench, Sitting, gate_function
 from fixtures.faults.outcome import Cell, outcome_of, score
 from fixtures.faults.schema import Fault, registered
 from fixtures.faults.sweeps import MODELS, OPERANDS, SWEEPS, swept
-from fixtures.judge.verdict import Verdict, against, equals, failed, settle, skipped
-from fixtures.measure.pictures import load_metric
-from fixtures.record.likeness import looks_like
+from fixtures.gates.pictures.metric import load_metric
+from fixtures.gates.verdict import Verdict, against, equals, failed, settle, skipped
+from fixtures.report.likeness import looks_like
 from tests.suite.record_samples import record
 
 HAPPENED = """

@@ -13,15 +13,15 @@ import pytest
 
 from fixtures.bisect.schema import Answer
 from fixtures.catalog import models
-from fixtures.judge.verdict import failed
+from fixtures.gates.verdict import failed
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import UNKNOWN, actions, markdown_of, marker, package_of, questions
 from fixtures.nightly.tracker import LABEL, Issue
-from fixtures.record.merged import Merged, merge
-from fixtures.record.report import write_summaries
-from fixtures.record.run import RunFolder, read_run
-from fixtures.record.secrets import redacted
-from fixtures.record.summary import summarise
+from fixtures.report.merged import Merged, merge
+from fixtures.report.report import write_summaries
+from fixtures.report.summary import summarise
+from fixtures.results.run import RunFolder, read_run
+from fixtures.results.secrets import redacted
 from tests.suite.gate_runs import Gate, gates
 from tests.suite.record_samples import CASES, header, record, write_run
 from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine

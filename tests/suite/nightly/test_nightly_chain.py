@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect.schema import Answer
-from fixtures.build.stack import Stack, installed
 from fixtures.faults import catalog
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import package_of
 from fixtures.nightly.tracker import Issue
+from fixtures.stack.installed import Stack, installed
 from tests.suite.bisect_stand_in import asked, wheels
 from tests.suite.gate_runs import NVFP4, Gate, Outcome, gates
 from tests.suite.index_stand_in import Index, serving
@@ -45,7 +45,7 @@ class Nights:
         tonight = Stack(packages=packages, python=here.python, cuda=here.cuda)
         arguments = ["--case", NVFP4, *gates("calls", "velocity"), "--history", str(self.folder / "history")]
         with self.monkeypatch.context() as patch:
-            patch.setattr("fixtures.session.installed", lambda: tonight)
+            patch.setattr("fixtures.run.session.installed", lambda: tonight)
             if not broken:
                 return self.gate(*arguments)
             with catalog()["scale_result_is_ignored"].injected():

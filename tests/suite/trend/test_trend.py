@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fixtures.judge.verdict import against
-from fixtures.record.history import Entry, HistoryDamaged, Point, append, last_green, points_of, read_history
-from fixtures.record.run import read_run
+from fixtures.gates.verdict import against
+from fixtures.results.history import Entry, HistoryDamaged, Point, append, last_green, points_of, read_history
+from fixtures.results.run import read_run
 from fixtures.trend.__main__ import main
 from fixtures.trend.changes import find_changes
 from fixtures.trend.series import moved, recorded, series_of

@@ -1,0 +1,95 @@
+"""Two stacks side by side: what is noise, what is worse, and what the exit code says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from fixtures.bisect.page import comparison_page
+from fixtures.compare.comparison import cells, exit_code, tabulate
+from fixtures.gates.verdict import Verdict
+from fixtures.results.schema import CheckRecord, GateRecord
+
+CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
+
+
+def record(
+    value: float | None, *, verdict: str = "pass", gate: str = "speed", digest: str = "", floor: float | None = 1.0
+) -> GateRecord:
+    check = CheckRecord(name="speedup", verdict=Verdict(verdict), value=value, floor=floor, unit="x")
+    return GateRecord(
+        schema=1,
+        run="r",
+        case=CASE,
+        gate=gate,
+        verdict=Verdict(verdict),
+        arithmetic="emulated",
+        metric="m",
+        message=f"speedup {value}",
+        checks=[check],
+        details={"digest": digest} if digest else {},
+        reproduce="x",
+    )
+
+
+def changes(a: Sequence[float], b: Sequence[float]) -> str:
+    (row,) = tabulate([[record(value)] for value in a], [[record(value)] for value in b]).rows
+    return row.change
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "change"),
+    [
+        ((1.4, 1.42), (1.2, 1.21), "worse"),
+        ((1.4, 1.42), (1.6, 1.61), "better"),
+        ((1.4, 1.5), (1.41, 1.42), "within noise"),
+        ((1.4, 1.4), (1.4, 1.4), "same"),
+        ((1.4, 1.4), (1.39, 1.39), "worse"),
+    ],
+)
+def test_differences_count_only_beyond_what_processes_of_one_side_differ(
+    a: tuple[float, ...], b: tuple[float, ...], change: str
+) -> None:
+    assert changes(a, b) == change
+
+
+def test_digests_are_compared_as_words() -> None:
+    table = tabulate([[record(1.0, digest="aa"), record(1.0, digest="aa")]], [[record(1.0, digest="bb")]])
+    assert [row.change for row in table.rows if row.name == "digest"] == ["differs"]
+    same = tabulate([[record(1.0, digest="aa")]], [[record(1.0, digest="aa")]])
+    assert [row.change for row in same.rows if row.name == "digest"] == ["same"]
+
+
+def test_without_a_margin_the_worse_sides_limits_decide() -> None:
+    good, bad = [record(1.4)], [record(0.8, verdict="fail")]
+    assert exit_code(tabulate([good], [good]), None) == 0
+    assert exit_code(tabulate([good], [bad]), None) == 1
+    assert exit_code(tabulate([bad], [good]), None) == 1
+    assert exit_code(tabulate([good], [[record(None, verdict="error", floor=None)]]), None) == 7
+    assert exit_code(tabulate([good], [[]]), None) == 7
+    assert exit_code(tabulate([good], [[record(1.0, verdict="unsure")]]), None) == 6
+    assert exit_code(tabulate([], []), None) == 5
+
+
+def test_with_a_margin_only_a_loss_beyond_it_is_red() -> None:
+    a, b = [record(1.4)], [record(1.25)]
+    assert exit_code(tabulate([a], [b]), 0.2) == 0
+    assert exit_code(tabulate([a], [b]), 0.1) == 1
+    assert exit_code(tabulate([b], [a]), 0.1) == 0
+    assert exit_code(tabulate([a], [[record(None, verdict="error", floor=None)]]), 0.2) == 1
+    assert exit_code(tabulate([[record(0.5, verdict="fail")]], [[record(0.5, verdict="fail")]]), 0.1) == 0
+
+
+def test_table_begins_with_what_differs_and_the_page_holds_it_all() -> None:
+    table = tabulate(
+        [[record(1.4), record(1.0, gate="memory")]], [[record(1.4), record(0.9, gate="memory", verdict="fail")]]
+    )
+    rows = cells(table)
+    assert rows[1][:2] == (CASE, "memory")
+    assert rows[1][3:] == ("1x", "0.9x", "worse", "pass", "fail")
+    assert table.messages == (f"b: {CASE} memory: speedup 0.9",)
+    page = comparison_page(["a: torchao 0.17.0"], rows, table.messages)
+    assert "torchao 0.17.0" in page
+    assert "<script" not in page
+    assert "http" not in page

@@ -1,0 +1,332 @@
+"""The speed judge: what holds for any seconds (hypothesis), and that nothing unusable ever passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import mstats
+
+from fixtures.catalog.schema import Limit
+from fixtures.gates.speed.device import DEVICE_ALIKE_ELSEWHERE, DEVICE_QUANTITIES, DeviceRounds
+from fixtures.gates.speed.intervals import MINIMUM_ROUNDS, RatioEstimate, change, lower_quartile, ratio_of_ratios
+from fixtures.gates.speed.speed import (
+    QUANTITIES,
+    REFERENCE_SECONDS,
+    SLOW_CALLS,
+    SPEEDUP,
+    SPEEDUP_CHANGE,
+    SPEEDUP_GAIN,
+    CpuWindow,
+    SpeedSamples,
+    UnusableSamples,
+    cpu_disturbance,
+    decisive_floors,
+    judge_speed,
+    paired_ratio,
+    rounds_needed,
+)
+from fixtures.gates.usable import Refusal
+from fixtures.gates.verdict import Check, Verdict, settle
+
+SECONDS = st.floats(1e-6, 1e4)
+PAIRS = st.lists(st.tuples(SECONDS, SECONDS), min_size=MINIMUM_ROUNDS, max_size=40)
+UNUSABLE = st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf])
+NO_BASELINE = Refusal(section="speed", reason="speed depends on the CPU model", entitled=True)
+
+
+def limit(quantity: str, *, floor: float | None = None, ceiling: float | None = None) -> Limit:
+    return Limit(gate="speed", quantity=quantity, unit="x", source="this test", floor=floor, ceiling=ceiling)
+
+
+LIMITS = (
+    limit(SPEEDUP, floor=1.2),
+    limit(SPEEDUP_CHANGE, floor=0.93),
+    limit(SLOW_CALLS, floor=0.8),
+    limit(REFERENCE_SECONDS, ceiling=1.25),
+)
+HEALTHY = SpeedSamples(
+    reference_seconds=(1.30, 1.31, 1.32, 1.33, 1.34, 1.35), seconds=(1.0, 1.01, 1.02, 1.0, 1.01, 1.03)
+)
+
+
+def judge(samples: SpeedSamples = HEALTHY, baseline: SpeedSamples | Refusal = HEALTHY, **more: object) -> list[Check]:
+    given_ = {"limits": LIMITS, "format": "fp8", "arithmetic": "native", **more}
+    return judge_speed(samples=samples, baseline=baseline, **given_)  # type: ignore[arg-type]
+
+
+@given(pairs=PAIRS, scale=st.floats(1e-3, 1e3))
+def test_a_faster_machine_leaves_the_ratio_and_its_interval_alone(
+    pairs: list[tuple[float, float]], scale: float
+) -> None:
+    reference, measured = zip(*pairs, strict=True)
+    plain = paired_ratio(reference, measured)
+    scaled = paired_ratio([scale * r for r in reference], [scale * m for m in measured])
+    assert [scaled.ratio, scaled.low, scaled.high] == pytest.approx([plain.ratio, plain.low, plain.high], rel=1e-6)
+
+
+@given(pairs=PAIRS)
+def test_the_interval_holds_the_ratio_and_swapping_the_sides_inverts_it(pairs: list[tuple[float, float]]) -> None:
+    reference, measured = zip(*pairs, strict=True)
+    forward, backward = paired_ratio(reference, measured), paired_ratio(measured, reference)
+    assert forward.low <= forward.ratio <= forward.high
+    assert [backward.ratio, backward.low, backward.high] == pytest.approx(
+        [1 / forward.ratio, 1 / forward.high, 1 / forward.low], rel=1e-6
+    )
+
+
+@given(pairs=PAIRS, slowdown=st.floats(1.0, 10.0))
+def test_a_slower_format_has_a_ratio_smaller_by_as_much(pairs: list[tuple[float, float]], slowdown: float) -> None:
+    reference, measured = zip(*pairs, strict=True)
+    slower = paired_ratio(reference, [slowdown * m for m in measured])
+    assert slower.ratio == pytest.approx(paired_ratio(reference, measured).ratio / slowdown, rel=1e-9)
+
+
+@given(pairs=PAIRS)
+def test_equal_seconds_give_an_equal_interval_and_more_confidence_a_wider_one(pairs: list[tuple[float, float]]) -> None:
+    reference, measured = zip(*pairs, strict=True)
+    assert paired_ratio(reference, measured) == paired_ratio(reference, measured)
+    assert paired_ratio(reference, measured, 0.99).half_width >= paired_ratio(reference, measured, 0.9).half_width
+
+
+@given(seconds=st.lists(SECONDS, min_size=MINIMUM_ROUNDS, max_size=40))
+def test_the_lower_quartile_is_harrell_and_davis(seconds: list[float]) -> None:
+    assert lower_quartile(seconds) == pytest.approx(float(mstats.hdquantiles(np.array(seconds), [0.25])[0]), rel=1e-9)
+
+
+def test_calls_that_disturb_both_sides_of_a_pair_cancel() -> None:
+    load = np.linspace(1, 2, 20)
+    together = paired_ratio(list(1.3 * load), list(1.0 * load))
+    apart = paired_ratio(list(1.3 * load), list(1.0 * load[np.random.default_rng(0).permutation(20)]))
+    assert together.half_width < 1e-9 < apart.half_width
+
+
+@given(pairs=PAIRS, bad=UNUSABLE, at=st.integers(0), side=st.booleans())
+def test_a_zero_or_no_number_anywhere_is_an_error_and_never_a_pass(
+    pairs: list[tuple[float, float]], bad: float, at: int, side: bool
+) -> None:
+    columns = [list(column) for column in zip(*pairs, strict=True)]
+    columns[side][at % len(pairs)] = bad
+    broken = SpeedSamples(reference_seconds=tuple(columns[0]), seconds=tuple(columns[1]))
+    assert {check.verdict for check in judge(samples=broken)} == {Verdict.ERROR}
+    against_broken = settle(judge(baseline=broken))
+    assert against_broken.verdict is Verdict.ERROR
+    assert "record it again" in against_broken.message
+
+
+@given(rounds=st.integers(0, MINIMUM_ROUNDS - 1))
+def test_too_few_rounds_are_an_error(rounds: int) -> None:
+    few = SpeedSamples(reference_seconds=(1.3,) * rounds, seconds=(1.0,) * rounds)
+    (check,) = judge(samples=few)
+    assert check.verdict is Verdict.ERROR
+    assert f"at least {MINIMUM_ROUNDS} are needed" in check.note
+
+
+def test_unpaired_rounds_are_an_error() -> None:
+    with pytest.raises(UnusableSamples, match="6 reference rounds and 5 format rounds are no pairs"):
+        paired_ratio([1.0] * 6, [1.0] * 5)
+
+
+@given(pairs=PAIRS, floor=st.floats(0.01, 100))
+def test_the_whole_interval_decides(pairs: list[tuple[float, float]], floor: float) -> None:
+    reference, measured = zip(*pairs, strict=True)
+    samples = SpeedSamples(reference_seconds=reference, seconds=measured)
+    (check,) = judge(samples=samples, limits=[limit(SPEEDUP, floor=floor)])
+    assert check.interval is not None
+    low, high = check.interval
+    expected = Verdict.PASS if low >= floor else Verdict.FAIL if high < floor else Verdict.UNSURE
+    assert check.verdict is expected
+
+
+def test_a_healthy_run_passes_every_check() -> None:
+    device = DeviceRounds(samples=HEALTHY)
+    judged = [quantity for quantity in QUANTITIES if quantity != DEVICE_ALIKE_ELSEWHERE]
+    narrow = [limit(quantity, floor=0.9) for quantity in DEVICE_QUANTITIES]
+    gain = limit(SPEEDUP_GAIN, ceiling=1.2)
+    checks = judge(limits=[*LIMITS, gain, *narrow], device=device, device_baseline=device)
+    assert {check.name: check.verdict for check in checks} == dict.fromkeys(judged, Verdict.PASS)
+
+
+def test_another_hosts_baseline_without_enough_rounds_is_an_error_of_its_own() -> None:
+    short = SpeedSamples(reference_seconds=(1.0,) * 3, seconds=(1.0,) * 3)
+    (check,) = judge(
+        limits=[limit(SPEEDUP_CHANGE, floor=0.9)],
+        baseline=short,
+        device=on_device(0.5, HERE),
+        device_baseline=on_device(0.5, THERE),
+    )
+    assert check.verdict is Verdict.ERROR
+    assert "3 reference rounds" in check.note
+
+
+HERE, THERE = frozenset({"GPU-1"}), frozenset({"GPU-9"})
+
+
+def on_device(share: float, gpus: frozenset[str]) -> DeviceRounds:
+    """The healthy rounds, of which the GPU computes this share."""
+    computed = SpeedSamples(
+        reference_seconds=tuple(share * s for s in HEALTHY.reference_seconds),
+        seconds=tuple(share * s for s in HEALTHY.seconds),
+    )
+    return DeviceRounds(samples=computed, gpus=gpus)
+
+
+@pytest.mark.parametrize(
+    ("share", "before", "gpus", "judged"),
+    [
+        (0.5, 0.5, THERE, False),
+        (0.5, 0.5, HERE, True),
+        (0.9, 0.9, THERE, True),
+        (0.5, 0.9, THERE, False),
+        (0.9, 0.5, THERE, False),
+    ],
+)
+def test_the_wall_of_a_call_that_waits_for_its_host_is_not_compared_with_another_hosts(
+    share: float, before: float, gpus: frozenset[str], judged: bool
+) -> None:
+    checks = judge(
+        limits=[limit(SPEEDUP_CHANGE, floor=0.9), limit(SLOW_CALLS, floor=0.9), limit(SPEEDUP, floor=1.0)],
+        device=on_device(share, HERE),
+        device_baseline=on_device(before, gpus),
+    )
+    expected = Verdict.PASS if judged else Verdict.SKIP
+    assert [check.verdict for check in checks] == [expected, expected, Verdict.PASS]
+    if not judged:
+        assert f"the GPU computes for only {share:.0%} of the call ({before:.0%} in the baseline)" in checks[0].note
+        assert "record one on this host" in checks[0].note
+
+
+def test_the_message_names_both_sides_rounds_and_arithmetic() -> None:
+    (check,) = judge(limits=[limit(SPEEDUP, floor=1.2)], arithmetic="emulated", format="nvfp4")
+    assert "bf16 1.31 s, nvfp4 1 s, 6 rounds; emulated: what the emulation costs, no hardware speedup" in check.note
+
+
+def test_bf16_that_got_slower_is_named_though_the_ratio_stands() -> None:
+    slower = SpeedSamples(
+        reference_seconds=tuple(1.5 * s for s in HEALTHY.reference_seconds),
+        seconds=tuple(1.5 * s for s in HEALTHY.seconds),
+    )
+    judgement = settle(judge(samples=slower))
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.message.startswith(f"{REFERENCE_SECONDS} 1.5x")
+
+
+@pytest.mark.parametrize(("entitled", "verdict"), [(True, Verdict.SKIP), (False, Verdict.FAIL)])
+def test_without_a_baseline_the_floor_still_judges_and_the_rest_says_why_not(entitled: bool, verdict: Verdict) -> None:
+    floor, *rest = judge(baseline=replace(NO_BASELINE, entitled=entitled))
+    assert floor.verdict is Verdict.PASS
+    assert {(check.verdict, check.note) for check in rest} == {(verdict, NO_BASELINE.reason)}
+
+
+def test_a_disturbed_machine_gives_no_number() -> None:
+    (check,) = judge(disturbance="other processes took 90 % of this machine")
+    assert (check.verdict, check.value) == (Verdict.ERROR, None)
+
+
+def test_a_case_without_limits_is_an_error() -> None:
+    (check,) = judge(limits=())
+    assert check.verdict is Verdict.ERROR
+
+
+def test_an_unknown_quantity_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="knows no quantity 'latency'; choose one of: speedup,"):
+        judge(limits=[limit("latency", floor=1.0)])
+
+
+ESTIMATES = st.builds(
+    lambda ratio, half, rounds: RatioEstimate(
+        ratio=ratio,
+        low=ratio * math.exp(-half),
+        high=ratio * math.exp(half),
+        rounds=rounds,
+        confidence=0.95,
+        estimator="any",
+    ),
+    st.floats(0.1, 10),
+    st.floats(0, 2),
+    st.integers(MINIMUM_ROUNDS, 50),
+)
+
+
+@given(
+    pilot=ESTIMATES,
+    floors=st.lists(st.floats(0.1, 10), max_size=3),
+    half_width=st.floats(1e-4, 1),
+    minimum=st.integers(1, 50),
+    more=st.integers(0, 200),
+)
+def test_rounds_stay_within_their_bounds_and_a_wider_interval_needs_no_more(
+    pilot: RatioEstimate, floors: list[float], half_width: float, minimum: int, more: int
+) -> None:
+    def needed(width: float) -> int:
+        return rounds_needed(pilot, floors=floors, half_width=width, minimum=minimum, maximum=minimum + more)
+
+    assert minimum <= needed(half_width) <= minimum + more
+    assert needed(2 * half_width) <= needed(half_width)
+
+
+def test_rounds_grow_with_the_square_of_the_width_unless_the_pilot_is_clear_of_the_floor() -> None:
+    pilot = RatioEstimate(
+        ratio=1.5, low=1.5 * math.exp(-0.08), high=1.5 * math.exp(0.08), rounds=8, confidence=0.95, estimator="any"
+    )
+    assert _needed(pilot) == pytest.approx(8 * (0.08 / 0.02) ** 2, abs=1)
+    assert _needed(pilot, 1.49) == _needed(pilot)
+    # Clear of the floor by 0.1278 in logarithms, of which the pilot's own width takes 0.08.
+    assert _needed(pilot, 1.32, 0.5) == pytest.approx(8 * (0.08 / 0.0478) ** 2, abs=1)
+    assert _needed(pilot, 0.5) == 5
+
+
+def _needed(pilot: RatioEstimate, *floors: float) -> int:
+    return rounds_needed(pilot, floors=floors, half_width=0.02, minimum=5, maximum=500)
+
+
+@pytest.mark.parametrize(("half_width", "minimum", "maximum"), [(0.0, 5, 10), (0.02, 0, 10), (0.02, 11, 10)])
+def test_impossible_bounds_are_refused(half_width: float, minimum: int, maximum: int) -> None:
+    pilot = paired_ratio(HEALTHY.reference_seconds, HEALTHY.seconds)
+    with pytest.raises(ValueError, match="give a positive half-width and 1 <= minimum <= maximum"):
+        rounds_needed(pilot, half_width=half_width, minimum=minimum, maximum=maximum)
+
+
+def test_floors_that_decide_are_the_limits_and_both_ends_of_the_baselines_margin() -> None:
+    recorded = HEALTHY.ratio(0.975)
+    assert decisive_floors(LIMITS, HEALTHY) == pytest.approx((1.2, 0.93 * recorded.low, 0.93 * recorded.high))
+    assert decisive_floors(LIMITS, NO_BASELINE) == (1.2,)
+    assert decisive_floors(LIMITS, SpeedSamples(reference_seconds=(), seconds=())) == (1.2,)
+
+
+@given(now=ESTIMATES, then=ESTIMATES)
+def test_two_ratios_are_less_sure_than_either(now: RatioEstimate, then: RatioEstimate) -> None:
+    both = ratio_of_ratios(now, then)
+    assert both.ratio == pytest.approx(now.ratio / then.ratio)
+    assert both.half_width >= max(now.half_width, then.half_width) * (1 - 1e-9) - 1e-12
+
+
+@given(seconds=st.lists(SECONDS, min_size=MINIMUM_ROUNDS, max_size=20), factor=st.floats(0.1, 10))
+def test_a_series_changes_by_the_factor_that_it_changed_by(seconds: list[float], factor: float) -> None:
+    found = change([factor * s for s in seconds], seconds)
+    assert found.ratio == pytest.approx(factor)
+    assert found.low <= found.ratio <= found.high
+
+
+WINDOW = CpuWindow(wall_seconds=10, cores=2, own_seconds=1, busy_seconds=19.5)
+
+
+def test_a_machine_taken_by_others_is_disturbed() -> None:
+    assert cpu_disturbance(WINDOW).startswith("other processes took 92% of this machine's 2 cores while the rounds ran")
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        replace(WINDOW, own_seconds=4.0),  # a fifth of it is ours
+        replace(WINDOW, busy_seconds=18.0),  # a core is idle now and then
+        replace(WINDOW, wall_seconds=0.4, busy_seconds=0.8, own_seconds=0.0),  # too short to count ticks
+        replace(WINDOW, cores=0),
+    ],
+)
+def test_ordinary_company_disturbs_nothing(quiet: CpuWindow) -> None:
+    assert cpu_disturbance(quiet) == ""

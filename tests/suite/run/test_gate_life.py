@@ -1,0 +1,213 @@
+"""The life of a baseline as the gate lives it: recorded, compared, damaged, foreign, recorded again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.faults.in_matmul import one_bit_moves, products_become_nan
+from fixtures.faults.in_pipeline import pictures_are_white
+from fixtures.faults.patching import Patch
+from fixtures.gates.verdict import ExitCode
+from fixtures.results.baseline import path_of, read
+from tests.suite.gate_runs import BF16, METRIC, NVFP4, Gate, Outcome, cases, gates
+
+Fields = dict[str, Any]
+QUICK = (*cases(NVFP4), *gates("manifest"))
+RECORD = f'nox -s rebaseline -- {NVFP4} --reason "..."'
+
+
+def rewritten(root: Path, change: Callable[[Fields], object], case: str = NVFP4) -> Path:
+    """The case's record after `change` edited its fields by hand."""
+    path = path_of(root, "cpu", case)
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def red(outcome: Outcome, *, says: str) -> None:
+    """The manifest gate failed for this one reason, in one line that names the command that mends it."""
+    record = outcome.record("manifest")
+    assert record.verdict == "fail", outcome.text
+    assert says in record.message
+    assert RECORD in record.message
+    assert "\n" not in record.message
+    assert outcome.code == ExitCode.FAIL
+
+
+# ---- what is recorded ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_recording_says_what_it_wrote(recording: tuple[Gate, Outcome]) -> None:
+    gate, outcome = recording
+    assert outcome.says("What would be recorded")
+    assert outcome.says(f"{NVFP4}: recorded manifest, velocity, memory, digest, quality:{METRIC}")
+    assert outcome.says(f"{BF16}: recorded digest, reference")
+    baseline = read(path_of(gate.baselines, "cpu", NVFP4), NVFP4)
+    assert baseline.reason == "what the tests compare with"
+    assert baseline.stack["torch"]
+    pictures = read(path_of(gate.baselines, "cpu", BF16), BF16).reference
+    assert pictures is not None
+    assert pictures.dtype == "float32"
+    assert pictures.size == [128, 128]
+
+
+def test_a_rebaseline_without_a_reason_is_refused(gate: Gate, own_baselines: Path) -> None:
+    before = path_of(own_baselines, "cpu", NVFP4).read_bytes()
+    for reason in ((), ("--reason", "  ")):
+        outcome = gate(*QUICK, "--rebaseline", *reason, baselines=own_baselines)
+        assert outcome.code == 4
+        assert outcome.says('a rebaseline needs a reason: nox -s rebaseline -- <case> --reason "why it is normal"')
+    assert path_of(own_baselines, "cpu", NVFP4).read_bytes() == before
+
+
+def test_a_rebaseline_shows_old_against_new_and_keeps_what_it_did_not_measure(
+    gate: Gate, own_baselines: Path, patch: Patch
+) -> None:
+    one_bit_moves(patch)
+    path = path_of(own_baselines, "cpu", NVFP4)
+    old = read(path, NVFP4)
+    selection = (*cases(NVFP4), *gates("digest"))
+    outcome = gate(*selection, "--rebaseline", "--reason", "one bit moved", baselines=own_baselines)
+    assert outcome.code == ExitCode.GREEN, outcome.text
+    new = read(path, NVFP4)
+    assert old.digest is not None
+    assert new.digest is not None
+    for digest in (old.digest, new.digest):
+        assert digest.sha256["denoiser outputs"][:12] in outcome.text
+    assert new.digest != old.digest
+    assert "moved" in outcome.text
+    assert (new.manifest, new.velocity, new.quality) == (old.manifest, old.velocity, old.quality)
+    assert new.provenance("digest").reason == "one bit moved"
+    assert new.provenance("velocity").reason == "what the tests compare with"
+    assert gate(*selection, baselines=own_baselines).record("digest").message.startswith("moved 0")
+
+
+def test_a_red_run_is_not_recorded(gate: Gate, own_baselines: Path, patch: Patch) -> None:
+    products_become_nan(patch)
+    before = path_of(own_baselines, "cpu", NVFP4).read_bytes()
+    outcome = gate(
+        *cases(NVFP4), *gates("velocity", "digest"), "--rebaseline", "--reason", "why not", baselines=own_baselines
+    )
+    assert outcome.code == ExitCode.ERROR
+    assert outcome.says(f"{NVFP4}: not recorded, because one of its gates is red; mend it or its limit first")
+    assert path_of(own_baselines, "cpu", NVFP4).read_bytes() == before
+
+
+def test_white_pictures_are_not_recorded_as_the_reference(gate: Gate, tmp_path: Path, patch: Patch) -> None:
+    pictures_are_white(patch)
+    outcome = gate(
+        *cases(BF16), *gates("reference"), "--rebaseline", "--reason", "looks fine", baselines=tmp_path / "new"
+    )
+    assert outcome.code == ExitCode.FAIL
+    assert outcome.says(f"{BF16}: not recorded, because one of its gates is red")
+    assert not (tmp_path / "new").exists()
+
+
+# ---- what cannot be used -------------------------------------------------------------------------------------------
+
+
+def test_a_missing_baseline_fails_and_names_its_command(gate: Gate, tmp_path: Path) -> None:
+    red(gate(*QUICK, baselines=tmp_path / "none"), says="nvfp4-tiny-bs1-eager.json is missing; record it")
+
+
+def test_a_truncated_baseline_fails(gate: Gate, own_baselines: Path) -> None:
+    path = path_of(own_baselines, "cpu", NVFP4)
+    path.write_bytes(path.read_bytes()[:400])
+    red(gate(*QUICK, baselines=own_baselines), says="is no usable baseline: JSON breaks at line")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda fields: fields.update(recipe="0" * 64), "was recorded for another recipe (000000000000, the catalog"),
+        (lambda fields: fields["velocity"]["per_step_db"].__setitem__(0, float("nan")), "holds NaN"),
+        (lambda fields: fields["velocity"]["per_step_db"].__setitem__(1, 0.0), "per_step_db holds 0, a placeholder"),
+        (lambda fields: fields["memory"].update(saved_bytes=0), "memory.saved_bytes: input should be greater than 0"),
+        (lambda fields: fields.update(reason=" "), "reason: string should match pattern"),
+        (lambda fields: fields.update(velocity=None), "velocity is null; absent is absent"),
+        (lambda fields: fields.update(speedup=1.5), "speedup: extra inputs are not permitted"),
+        (lambda fields: fields.update(case="flux1-dev/mxfp8-tiny-bs1-eager"), "it was recorded for the case"),
+    ],
+    ids=["stale", "nan", "zero", "zero-bytes", "no-reason", "null", "by-hand", "other-case"],
+)
+def test_a_baseline_that_proves_nothing_fails(
+    gate: Gate, own_baselines: Path, change: Callable[[Fields], object], says: str
+) -> None:
+    rewritten(own_baselines, change)
+    red(gate(*QUICK, baselines=own_baselines), says=says)
+
+
+def test_a_section_that_was_never_recorded_fails(gate: Gate, own_baselines: Path) -> None:
+    rewritten(own_baselines, lambda fields: fields.pop("manifest"))
+    red(gate(*QUICK, baselines=own_baselines), says="the baseline has no manifest section; record it")
+
+
+def test_a_reference_picture_that_was_touched_fails(gate: Gate, own_baselines: Path) -> None:
+    picture = path_of(own_baselines, "cpu", BF16).with_name("bf16-tiny-bs1-eager-0.png")
+    picture.write_bytes(picture.read_bytes()[:-1])
+    outcome = gate(*cases(BF16), *gates("reference"), baselines=own_baselines)
+    assert outcome.code == ExitCode.FAIL
+    message = outcome.record("reference").message
+    assert "its picture bf16-tiny-bs1-eager-0.png is not the one that was recorded" in message
+
+
+def test_a_changed_catalog_makes_its_baselines_stale(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.suite.small_gate.STEPS", 3)
+    red(gate(*QUICK), says="was recorded for another recipe")
+
+
+# ---- what another device recorded ----------------------------------------------------------------------------------
+
+
+def test_on_another_cpu_model_only_what_travels_is_compared(gate: Gate, own_baselines: Path) -> None:
+    for case in (NVFP4, BF16):
+        rewritten(own_baselines, lambda fields: fields["device"].update(key="another-cpu"), case)
+    selection = (*cases(BF16, NVFP4), *gates("manifest", "velocity", "quality", "reference", "digest", "calls"))
+    outcome = gate(*selection, baselines=own_baselines)
+    assert outcome.code == ExitCode.GREEN, outcome.text
+    assert set(outcome.verdicts(NVFP4).items()) == {
+        *((name, "pass") for name in ("manifest", "velocity", "quality", "calls")),
+        ("digest", "skip"),
+    }
+    message = outcome.record("digest", BF16).message
+    assert "digest depends on the CPU model: recorded on another-cpu, this is " in message
+    assert outcome.says("2 skipped: digest of")
+
+    strict = gate(*selection, "--no-skips", baselines=own_baselines)
+    assert strict.code == ExitCode.FAIL
+    assert strict.record("digest", NVFP4).message.startswith("digest: skipped, which this lane forbids: digest depends")
+    assert strict.record("velocity", NVFP4).verdict == "pass"
+
+
+def test_a_case_of_which_nothing_was_proven_is_not_green(gate: Gate, own_baselines: Path) -> None:
+    rewritten(own_baselines, lambda fields: fields["device"].update(key="another-cpu"))
+    outcome = gate(*cases(NVFP4), *gates("digest"), baselines=own_baselines)
+    assert outcome.code == ExitCode.ONLY_SKIPS
+    assert outcome.says("a case has no gate that passed, so nothing is proven of it")
+
+
+# ---- another metric ------------------------------------------------------------------------------------------------
+
+
+def test_distances_of_another_metric_are_never_compared(gate: Gate, own_baselines: Path) -> None:
+    def by_other_metric(fields: Fields) -> None:
+        section = fields["quality"].pop(METRIC)
+        fields["quality"]["lpips-alex"] = {**section, "metric": "lpips-alex", "per_prompt": [0.5, 0.5]}
+
+    rewritten(own_baselines, by_other_metric)
+    selection = (*cases(NVFP4), *gates("quality"))
+    outcome = gate(*selection, baselines=own_baselines)
+    assert outcome.code == ExitCode.FAIL
+    message = outcome.record("quality").message
+    assert f"the baseline has no quality:{METRIC} section; record it: {RECORD}" in message
+
+    again = gate(*selection, "--rebaseline", "--reason", "both metrics", baselines=own_baselines)
+    assert again.code == ExitCode.GREEN, again.text
+    assert set(read(path_of(own_baselines, "cpu", NVFP4), NVFP4).quality) == {"lpips-alex", METRIC}
+    assert gate(*selection, baselines=own_baselines).code == ExitCode.GREEN

@@ -1,0 +1,133 @@
+"""The b200 lane says everything that a machine lacks in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fixtures.catalog import models
+from fixtures.run import preflight
+
+B200 = "NVIDIA B200, 10.0, 580.65.06, 182000\n"
+FLUX = models()["flux1-dev"]
+
+
+def lacking(told: str | None, *, gpus: int = 1, cuda: int = 13, needed_gb: float = 130.0) -> list[str]:
+    return preflight.lacking_gpu(told, gpus=gpus, cuda=cuda, needed_gb=needed_gb)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (None, "no working NVIDIA driver"),
+        ("", "found no GPU"),
+        (
+            "NVIDIA H100 80GB HBM3, 9.0, 580.1, 81000\nNVIDIA H200, 9.0, 580.1, 1\n",
+            "found NVIDIA H100 80GB HBM3 (9.0), ",
+        ),
+        ("Odd, name, [N/A], [N/A], [N/A]\n", "found Odd, name ([N/A])"),
+    ],
+)
+def test_machine_without_blackwell_is_named(told: str | None, words: str) -> None:
+    (sentence,) = lacking(told)
+    assert words in sentence
+    assert "compute capability 10.0" in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("told", [B200, f"NVIDIA H100, 9.0, 580.1, 81000\n{B200}", "X, 12.0, 580.1, 190000", B200 * 4])
+def test_sm_100_and_later_is_enough(told: str) -> None:
+    assert lacking(told) == []
+
+
+def test_old_driver_full_memory_and_missing_gpus_are_told_together() -> None:
+    found = lacking("NVIDIA B200, 10.0, 570.86.15, 90000\n" * 2, gpus=4)
+    assert [sentence.partition(":")[0] for sentence in found] == ["GPUs", "driver", "memory"]
+    assert "--gpus 4 needs as many of compute capability 10.0; found 2" in found[0]
+    assert "CUDA 13 needs driver 580 or newer; found 570" in found[1]
+    assert "130 GB free on each GPU are needed; the emptiest has 94 GB" in found[2]
+
+
+def test_older_cuda_takes_the_older_driver() -> None:
+    assert lacking("NVIDIA B200, 10.0, 570.86.15, 182000\n", cuda=12) == []
+
+
+def test_memory_needed_is_the_published_peak_and_a_quantized_denoiser() -> None:
+    assert preflight.memory_needed_gb(FLUX) == pytest.approx(53.00 + 11.834 * 8.25 / 8, abs=0.01)
+    assert max(preflight.memory_needed_gb(model) for model in models().values()) < 180, "a B200 has 180 GB"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "black-forest-labs/FLUX.1-dev is closed to this machine"),
+        (403, "accept its licence on the hub and set HF_TOKEN"),
+        (503, "and the hub answers 503"),
+        ("timed out", "and the hub cannot be reached: timed out"),
+    ],
+)
+def test_checkpoint_out_of_reach_is_named(tmp_path: Path, status: int | str, words: str) -> None:
+    (sentence,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda address, token: status)
+    assert words in sentence
+
+
+def test_hub_is_asked_for_the_pinned_revision_with_the_users_token(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def ask(address: str, token: str) -> int:
+        asked.append((address, token))
+        return 200
+
+    (tmp_path / "token").write_text("from-the-file\n")
+    for variables in ({"HF_HOME": str(tmp_path)}, {"HF_TOKEN": "given", "HF_ENDPOINT": "http://mirror/"}):
+        assert preflight.lacking_hub([FLUX], variables, ask) == []
+    path = f"black-forest-labs/FLUX.1-dev/resolve/{FLUX.revision}/model_index.json"
+    assert asked == [(f"https://huggingface.co/{path}", "from-the-file"), (f"http://mirror/{path}", "given")]
+
+
+def test_cached_checkpoint_needs_no_hub(tmp_path: Path) -> None:
+    (tmp_path / "hub" / "models--black-forest-labs--FLUX.1-dev" / "snapshots" / FLUX.revision).mkdir(parents=True)
+    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: 503) == []
+
+
+def importer(**modules: object) -> Callable[[str], object]:
+    def load(name: str) -> object:
+        found = modules.get(name.partition(".")[0], ImportError(f"No module named {name!r}"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return load
+
+
+def torch(*, gpu: bool) -> SimpleNamespace:
+    return SimpleNamespace(__version__="2.12.0.dev20261101", cuda=SimpleNamespace(is_available=lambda: gpu))
+
+
+def test_packages_are_asked_in_the_lanes_own_interpreter() -> None:
+    assert preflight.lacking_packages(importer(mslk=object(), torch=torch(gpu=True))) == []
+    found = preflight.lacking_packages(importer(torch=torch(gpu=False)))
+    assert found[0].startswith("mslk: importing its NVFP4 quantizer fails: ImportError: No module named 'mslk")
+    assert found[1] == "torch: 2.12.0.dev20261101 sees no GPU"
+    assert "does not import" in preflight.lacking_packages(importer(mslk=object(), torch=OSError("libcudart")))[0]
+
+
+def test_one_message_holds_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(preflight, "listing", lambda: "NVIDIA H200, 9.0, 580.1, 140000\n")
+    monkeypatch.setattr(preflight, "status_of", lambda address, token: 401)
+    monkeypatch.setattr(preflight, "lacking_packages", lambda: ["mslk: is not there"])
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_planted_token")
+    assert preflight.main(["b200", "--installed", "--torchao", "0.19"]) == preflight.EXIT_ERROR
+    said = capsys.readouterr().err
+    for words in ("5 missing", "found NVIDIA H200 (9.0)", "FLUX.1-dev is closed", "mslk: is not there", "--rehearse"):
+        assert words in said
+    assert "hf_planted_token" not in said
+    assert preflight.main(["b200", "--rehearse", "--model", "flux1-dev"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("rehearsal: on the b200 lane this would stop the run, 2 missing:")

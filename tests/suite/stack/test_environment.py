@@ -1,0 +1,142 @@
+"""Environments are made once and finished when they are not, copies leave their base alone, silent indexes are named.
+
+The installations are real, of hand-made wheels from a folder; no index is asked.
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from fixtures.stack import environment as env
+from fixtures.stack.install import InstallFailed
+from fixtures.stack.requirements import Environment, Step
+from tests.suite.tiny_wheels import make_wheel
+
+
+def test_silent_index_is_named(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/nightly"
+        with pytest.raises(InstallFailed, match=f"{address} cannot be reached"):
+            env.choose("nightly", ["--index", address], tmp_path)
+    with pytest.raises(InstallFailed, match="is no folder"):
+        env.check_index((tmp_path / "nowhere").as_uri())
+
+
+def test_index_without_torch_is_told_from_a_silent_one(tmp_path: Path) -> None:
+    (tmp_path / "full" / "torch").mkdir(parents=True)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(tmp_path))  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        env.check_index(f"{address}/full/")
+        with pytest.raises(InstallFailed, match="offers no torch: it answered 404"):
+            env.check_index(f"{address}/empty")
+        environment, overrides, rest = env.choose("nightly", ["--index", f"{address}/full", "-x"], tmp_path)
+        server.shutdown()
+    assert environment.steps[0].index == f"{address}/full"
+    assert (overrides, rest) == ([], ("-x",))
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for version in ("1.0", "2.0"):
+        make_wheel(folder, "tinypackage", version)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def version_in(python: Path) -> str:
+    command = [str(python), "-c", "import tinypackage; print(tinypackage.version)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_environments_are_made_once_and_copies_leave_their_base_alone(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    base = Environment(name="suite", steps=(Step(requirements=("tinypackage==1.0",)),))
+    python = env.prepare(base, home)
+    assert version_in(python) == "1.0"
+
+    make_wheel(wheels, "tinypackage", "1.0.post1", "version = 'from a wheel'\n")
+    asked = f"tinypackage @ {(wheels / 'tinypackage-1.0.post1-py3-none-any.whl').as_uri()}"
+    for name, step, expected in (
+        ("stack-version", Step(requirements=("tinypackage==2.0",)), "2.0"),
+        ("stack-wheel", Step(requirements=(asked,), replaced=("tinypackage",)), "from a wheel"),
+    ):
+        copy = env.prepare(Environment(name=name, steps=(step,), base=base), home)
+        assert (version_in(copy), version_in(python)) == (expected, "1.0")
+
+    missing = Environment(name="stack-missing", steps=(Step(requirements=("tinypackage==3.0",)),), base=base)
+    with pytest.raises(InstallFailed, match=r"tinypackage==3.0 does not exist .* is 2.0; pip said more in .*\.log"):
+        env.prepare(missing, home)
+    assert not (home / "stack-missing").exists()
+
+    def nothing_to_do(*_: object, **__: object) -> None:
+        raise AssertionError("an environment that is complete was installed again")
+
+    monkeypatch.setattr(env, "run_step", nothing_to_do)
+    assert env.prepare(base, home) == python
+    with pytest.raises(AssertionError):
+        env.prepare(Environment(name="suite", steps=(Step(requirements=("tinypackage==2.0",)),)), home)
+    monkeypatch.undo()
+    capsys.readouterr()
+
+
+def test_step_is_left_out_where_it_is_not_needed(tmp_path: Path, wheels: Path) -> None:
+    first = Step(requirements=("tinypackage==1.0",))
+    for name, program, expected in (("healthy", "import tinypackage", "1.0"), ("broken", "import nothing_such", "2.0")):
+        second = Step(requirements=("tinypackage==2.0",), unless=program)
+        assert version_in(env.prepare(Environment(name=name, steps=(first, second)), tmp_path)) == expected
+
+
+def test_unfinished_environment_is_finished(tmp_path: Path, wheels: Path) -> None:
+    home = tmp_path / "home"
+    base = Environment(name="suite", steps=(Step(requirements=("tinypackage==1.0",)),))
+    python = env.prepare(base, home)
+    for damage in (home / "suite" / env.STAMP, python):
+        damage.unlink()
+        assert version_in(env.prepare(base, home)) == "1.0"
+    (home / "suite" / env.STAMP).write_text('{"torn')
+    assert version_in(env.prepare(base, home)) == "1.0"
+
+
+def test_copy_shares_large_files_and_owns_small_ones(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "large.so").write_bytes(bytes((1 << 20) + 1))
+    (source / "small.py").write_text("healthy = True\n")
+    (source / "link").symlink_to("small.py")
+    (source / env.STAMP).write_text("{}")
+    script = env.interpreter(source).with_name("pip")
+    script.parent.mkdir()
+    script.write_text(f"#!{env.interpreter(source)}\nimport pip\n")
+    program = script.with_name("ruff")
+    program.write_bytes(os.fsencode(source) + bytes(1 << 20))
+    env.copy_environment(source, tmp_path / "target")
+    (tmp_path / "target" / "small.py").write_text("healthy = False\n")
+    assert (source / "small.py").read_text() == "healthy = True\n"
+    assert (tmp_path / "target" / "large.so").stat().st_ino == (source / "large.so").stat().st_ino
+    assert (tmp_path / "target" / "link").is_symlink()
+    assert program.read_bytes().startswith(os.fsencode(source) + b"\0")
+    target_python = env.interpreter(tmp_path / "target")
+    assert target_python.with_name("pip").read_text() == f"#!{target_python}\nimport pip\n"
+    assert not (tmp_path / "target" / env.STAMP).exists()

@@ -1,0 +1,173 @@
+"""Overrides on the command line become an environment's contents."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.stack.environment import pinned_requirements
+from fixtures.stack.install import install_arguments
+from fixtures.stack.requirements import (
+    NIGHTLY_INDEX,
+    OVERRIDABLE,
+    BadOverride,
+    Environment,
+    Step,
+    describe,
+    nightly,
+    released,
+    resolve_override,
+    split_arguments,
+)
+from tests.suite.tiny_wheels import make_wheel
+
+PINNED = ("torch==2.14.1", "torchvision==0.29.1", "torchao==0.18.0", "diffusers==0.42.1", "pytest==9.2.0")
+WORDS = st.sampled_from(["-x", "--model", "flux1-dev", "--case=a/b", "-k", "torch and not torchao"])
+
+
+@given(before=st.lists(WORDS), after=st.lists(WORDS), package=st.sampled_from(OVERRIDABLE), joined=st.booleans())
+def test_overrides_are_taken_out_and_the_rest_keeps_its_order(
+    before: list[str], after: list[str], package: str, joined: bool
+) -> None:
+    override = [f"--{package}=1.2"] if joined else [f"--{package}", "1.2"]
+    given_, rest = split_arguments([*before, *override, *after])
+    assert given_ == {package: "1.2"}
+    assert list(rest) == before + after
+
+
+@pytest.mark.parametrize("arguments", [["--torchao"], ["--torchao="], ["--torchao", "-x"]])
+def test_override_without_value_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(BadOverride, match="--torchao needs a value, such as --torchao 1"):
+        split_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("typed", "requirement"),
+    [
+        ("0.17.0", "torchao==0.17.0"),
+        ("0.19.0.dev20261101+cu130", "torchao==0.19.0.dev20261101+cu130"),
+        (">=0.17,<0.19", "torchao>=0.17,<0.19"),
+        ("===0.17.0", "torchao===0.17.0"),
+        ("git+https://host/torchao@1234567", "torchao @ git+https://host/torchao@1234567"),
+        ("https://host/torchao-0.17.0.whl", "torchao @ https://host/torchao-0.17.0.whl"),
+    ],
+)
+def test_override_becomes_a_requirement(tmp_path: Path, typed: str, requirement: str) -> None:
+    assert resolve_override("torchao", typed, relative_to=tmp_path).requirement == requirement
+
+
+def test_rebuilt_wheel_is_another_override(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "torchao", "0.17.0")
+    first = resolve_override("torchao", wheel.name, relative_to=tmp_path)
+    os.utime(wheel, ns=(1, 1))
+    second = resolve_override("torchao", wheel.name, relative_to=tmp_path)
+    assert first.requirement == second.requirement == f"torchao @ {wheel.as_uri()}"
+    assert released(PINNED, [first]).name != released(PINNED, [second]).name
+
+
+@pytest.mark.parametrize(
+    ("package", "typed", "words"),
+    [
+        ("torchao", "0.17.x", "neither a version nor the path of a wheel or checkout that exists"),
+        ("torchao", "../nowhere", "neither a version nor the path"),
+        ("torchao", "torchao-9-py3-none-any.whl", "there is no such wheel"),
+        ("torchao", "torch-2.0-py3-none-any.whl", "this is a wheel of torch; give it as --torch"),
+        ("torchao", "renamed.whl", "keep the original one"),
+        ("torchao", "empty", "it is no checkout"),
+        ("torch", "checkout", "build a wheel"),
+    ],
+)
+def test_bad_override_names_input_and_remedy(tmp_path: Path, package: str, typed: str, words: str) -> None:
+    make_wheel(tmp_path, "torch", "2.0")
+    (tmp_path / "renamed.whl").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / "setup.py").touch()
+    with pytest.raises(BadOverride, match=re.escape(words)) as refused:
+        resolve_override(package, typed, relative_to=tmp_path)
+    assert str(refused.value).startswith(f"--{package} {typed}: ")
+
+
+def test_without_overrides_every_session_shares_the_pinned_environment() -> None:
+    environment = released(PINNED, [])
+    assert environment == Environment(name="suite", steps=(Step(requirements=PINNED),))
+
+
+def test_override_changes_one_line_of_a_copy(tmp_path: Path) -> None:
+    environment = released(PINNED, [resolve_override("torchao", "0.17.0", relative_to=tmp_path)])
+    assert environment.base == released(PINNED, [])
+    assert environment.name.startswith("stack-")
+    assert set(environment.steps[0].requirements) == set(PINNED) - {"torchao==0.18.0"} | {"torchao==0.17.0"}
+
+
+def test_torchvision_follows_an_overridden_torch(tmp_path: Path) -> None:
+    overrides = [resolve_override("torch", "2.13.0", relative_to=tmp_path)]
+    assert {"torch==2.13.0", "torchvision"} <= set(released(PINNED, overrides).steps[0].requirements)
+    overrides.append(resolve_override("torchvision", "0.28.0", relative_to=tmp_path))
+    assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(released(PINNED, overrides).steps[0].requirements)
+
+
+def test_torch_of_another_build_than_torchvision_is_replaced(tmp_path: Path) -> None:
+    def last(given: str) -> Step:
+        return released(PINNED, [resolve_override("torch", given, relative_to=tmp_path)]).steps[-1]
+
+    assert last("2.13.0") == Step(requirements=("torch===2.13.0",), unless="import torchvision")
+    assert not last("2.13.0+cpu").unless
+    assert not last(">=2.13").unless
+
+
+def test_wheel_of_the_installed_version_is_installed_all_the_same(tmp_path: Path) -> None:
+    make_wheel(tmp_path, "torchao", "0.18.0")
+    override = resolve_override("torchao", "torchao-0.18.0-py3-none-any.whl", relative_to=tmp_path)
+    assert released(PINNED, [override]).steps[0].replaced == ("torchao",)
+
+
+def test_checkout_is_built_last_against_the_torch_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    first, last = released(PINNED, [resolve_override("diffusers", ".", relative_to=tmp_path)]).steps
+    assert not any(line.startswith("diffusers") for line in first.requirements)
+    assert "setuptools" in first.requirements
+    assert install_arguments(last, uv=True) == ["--no-build-isolation", "--editable", str(tmp_path)]
+
+
+def test_only_moving_packages_come_from_the_nightly_index(tmp_path: Path) -> None:
+    moving, resting = nightly(PINNED, [], index=NIGHTLY_INDEX, today="2026-11-01").steps
+    assert moving.requirements == ("torch", "torchvision", "torchao", "mslk")
+    assert moving.index == NIGHTLY_INDEX
+    assert resting.requirements == ("diffusers==0.42.1", "pytest==9.2.0")
+    assert (resting.index, resting.keep) == (None, moving.requirements)
+
+
+def test_nightlies_are_renewed_once_a_day_in_one_place() -> None:
+    days = [nightly(PINNED, [], index=NIGHTLY_INDEX, today=day) for day in ("2026-11-01", "2026-11-01", "2026-11-02")]
+    assert {day.name for day in days} == {"b200"}
+    assert days[0].fingerprint() == days[1].fingerprint() != days[2].fingerprint()
+
+
+def test_overridden_nightly_is_another_environment(tmp_path: Path) -> None:
+    override = resolve_override("torchao", "0.19.0.dev20261101", relative_to=tmp_path)
+    changed = nightly(PINNED, [override], index=NIGHTLY_INDEX, today="2026-11-01")
+    assert changed.name.startswith("b200-")
+    assert "torchao==0.19.0.dev20261101" in changed.steps[0].requirements
+    assert "torchao" not in changed.steps[0].requirements
+
+
+def test_run_is_told_what_was_overridden(tmp_path: Path) -> None:
+    overrides = [resolve_override(name, "0.17.0", relative_to=tmp_path) for name in ("torchao", "mslk")]
+    assert describe(overrides, PINNED) == [
+        "torchao 0.17.0 (override; pinned ==0.18.0)",
+        "mslk 0.17.0 (override; pinned nowhere)",
+    ]
+
+
+def test_pinned_stack_is_exact_and_stands_in_one_place() -> None:
+    pinned = pinned_requirements()
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in pinned)
+    names = [line.partition("==")[0] for line in pinned]
+    assert len(names) == len(set(names))
+    assert {"torch", "torchvision", "torchao", "diffusers", "transformers"} <= set(names)
