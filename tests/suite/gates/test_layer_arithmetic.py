@@ -24,7 +24,7 @@ from fixtures.gates.velocity.sqnr import NO_NOISE_DB
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.observe import Step
 from fixtures.pipelines.quantize import quantize, quantized_linears
-from fixtures.pipelines.workshop import Subject
+from fixtures.pipelines.built import Subject
 
 
 class TwoLinears(torch.nn.Module):

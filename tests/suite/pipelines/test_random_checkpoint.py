@@ -15,7 +15,7 @@ from fixtures.gates.verdict import Verdict
 from fixtures.pipelines.architecture import ArchitectureError, denoiser_on_meta, linears
 from fixtures.pipelines.observe import observe
 from fixtures.pipelines.random_weights import DenoiserOnly, random_denoiser, shared_copy
-from fixtures.pipelines.workshop import Workshop
+from fixtures.pipelines.built import Pipelines
 from tests.suite.gate_runs import Gate, cases, gates
 from tests.suite.toy_models import toy_models
 
@@ -32,9 +32,9 @@ def case_of(model: str, format: str = "bf16", batch_size: int = 1) -> Case:
 
 
 @pytest.fixture
-def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr("fixtures.pipelines.workshop.models", toys)
-    return Workshop(device="cpu", capability=None)
+def workshop(monkeypatch: pytest.MonkeyPatch) -> Pipelines:
+    monkeypatch.setattr("fixtures.pipelines.built.models", toys)
+    return Pipelines(device="cpu", capability=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +50,7 @@ def test_weights_are_seeded_bf16_and_of_the_published_shapes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_real_pipeline_runs_without_prompt_encoders_and_autoencoders(name: str, workshop: Workshop) -> None:
+def test_the_real_pipeline_runs_without_prompt_encoders_and_autoencoders(name: str, workshop: Pipelines) -> None:
     seen = observe(workshop.subject(case_of(name)), batch_size=2, keep=1, calls=1)
     model = toys()[name]
     assert seen.calls == [model.sampling("random").denoiser_calls]
@@ -97,7 +97,7 @@ def test_a_shared_copy_costs_nothing_until_a_weight_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("format", ["fp8", "nvfp4"])
-def test_quantizing_leaves_the_reference_as_it_was_and_shares_the_rest(workshop: Workshop, format: str) -> None:
+def test_quantizing_leaves_the_reference_as_it_was_and_shares_the_rest(workshop: Pipelines, format: str) -> None:
     reference = workshop.subject(case_of("flux1-dev"))
     before = {name: value.clone() for name, value in reference.denoiser.state_dict().items()}
     subject = workshop.subject(case_of("flux1-dev", format))
@@ -108,7 +108,7 @@ def test_quantizing_leaves_the_reference_as_it_was_and_shares_the_rest(workshop:
 
 
 def test_formats_batches_and_compile_modes_share_one_loaded_reference(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    workshop: Pipelines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
 
@@ -117,7 +117,7 @@ def test_formats_batches_and_compile_modes_share_one_loaded_reference(
         module: torch.nn.Module = random_denoiser(model, device=options["device"])
         return module
 
-    monkeypatch.setattr("fixtures.pipelines.workshop.random_denoiser", counting)
+    monkeypatch.setattr("fixtures.pipelines.built.random_denoiser", counting)
     reference = workshop.reference_of(case_of("flux1-dev", "fp8"))
     for name, batch_size in (("fp8", 1), ("mxfp8", 1), ("nvfp4", 2), ("fp8", 2)):
         case = case_of("flux1-dev", name, batch_size)
@@ -126,7 +126,7 @@ def test_formats_batches_and_compile_modes_share_one_loaded_reference(
     assert built == ["flux1-dev"]
 
 
-def test_another_compile_mode_shares_the_weights(workshop: Workshop) -> None:
+def test_another_compile_mode_shares_the_weights(workshop: Pipelines) -> None:
     eager = workshop.subject(case_of("flux1-dev"))
     regional = workshop.subject(
         Case(model="flux1-dev", format="bf16", checkpoint="random", batch_size=1, compile_mode="regional")
