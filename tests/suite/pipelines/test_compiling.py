@@ -1,4 +1,4 @@
-"""What is compiled, how, and which denoiser calls the compile gate runs: each shape to warm up, and again."""
+"""What is compiled and how: CUDA graphs of hardware arithmetic alone, and recordings from cold."""
 
 from __future__ import annotations
 
@@ -9,27 +9,7 @@ import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from fixtures.catalog.schema import CompileMode
-from fixtures.gates.compile.graphs import compile_steps
 from fixtures.pipelines.compiling import compile_blocks, compile_from_cold
-from fixtures.pipelines.observe import Step
-
-
-def steps(*lengths: int) -> list[Step]:
-    """Denoiser calls whose texts have these lengths."""
-    return [Step(args=(), kwargs={"text": torch.zeros(1, length)}, outputs=()) for length in lengths]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "taken"), [((9, 9), 2), ((9, 9, 9, 9, 9), 3), ((9, 5, 9, 5), 4), ((9, 5, 9, 5, 9, 5, 9, 5), 6)]
-)
-def test_each_shape_is_taken_two_or_three_times(lengths: tuple[int, ...], taken: int) -> None:
-    assert len(compile_steps(steps(*lengths))) == taken
-
-
-@pytest.mark.parametrize("lengths", [(), (9,), (9, 5), (9, 9, 9, 5)])
-def test_a_shape_that_occurs_once_is_refused(lengths: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="do not repeat each of their"):
-        compile_steps(steps(*lengths))
 
 
 class Block(torch.nn.Module):

@@ -1,14 +1,20 @@
-"""The oracle's bytes are those that torchao's tensors hold, and those that the published table saved."""
+"""The oracle's bytes are those that torchao's tensors hold, and those that the published table saved; what was saved,
+left behind and held at the peak is judged by it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fixtures.catalog import FORMATS, models
-from fixtures.catalog.schema import Format, Model
+from fixtures.catalog.limits import Limits
+from fixtures.catalog.schema import Format, Limit, Model
+from fixtures.gates.base import conclude
+from fixtures.gates.memory import GATE
 from fixtures.gates.memory.bytes import (
     PEAK_NEEDS_CUDA,
     expected_saved_bytes,
@@ -18,7 +24,10 @@ from fixtures.gates.memory.bytes import (
     storage_bytes,
     stored_bytes,
 )
+from fixtures.gates.memory.gate import TOLERANCE, MemoryKept, MemoryResult
+from fixtures.gates.verdict import Verdict, settle
 from fixtures.pipelines.architecture import LinearShape, denoiser_on_meta, selected
+from tests.suite.contexts import UNRECORDED, context, tiny
 
 MODELS = models()
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -165,3 +174,58 @@ def test_what_a_call_leaves_behind_is_counted() -> None:
     kept: list[torch.Tensor] = []
     assert kept_by(lambda: torch.zeros(1000), "cpu") == 0
     assert kept_by(lambda: kept.append(torch.zeros(1000)), "cpu") == 4000
+
+
+def verdict(limits: Limits | None = None, **measured: Any) -> Verdict:
+    """What the gate says of these measurements."""
+    return settle(GATE.judge(MemoryResult(**measured), limits or Limits(), UNRECORDED)).verdict
+
+
+@given(expected=st.integers(10**6, 10**11), share=st.floats(-1, 3))
+def test_what_shapes_alone_promise_is_kept_within_one_per_cent(expected: int, share: float) -> None:
+    assume(abs(abs(share - 1) - TOLERANCE) > 1e-6)
+    passes = abs(share - 1) < TOLERANCE
+    measured = round(expected * share)
+    assert (verdict(saved_bytes=measured, expected_bytes=expected) is Verdict.PASS) == passes
+    healthy = {"saved_bytes": 1000, "expected_bytes": 1000, "linears": 10}
+    assert (verdict(**healthy, allocated_bytes=measured, weight_bytes=expected) is Verdict.PASS) == passes
+
+
+@given(expected=st.integers(1, 10**11))
+def test_nothing_saved_never_passes(expected: int) -> None:
+    assert verdict(saved_bytes=0, expected_bytes=expected) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("saved", "passes"), [(6400, True), (6401, False), (-6400, True), (-6401, False)])
+def test_a_denoiser_saves_what_the_oracle_says_but_for_some_scalars(saved: int, passes: bool) -> None:
+    found = verdict(saved_bytes=10**9 + saved, expected_bytes=10**9, linears=100)
+    assert (found is Verdict.PASS) == passes
+
+
+@pytest.mark.parametrize(
+    ("beside", "kept", "passes"), [(0, 0, True), (16_000, 4000, True), (0, 8192, False), (20_000, 0, False)]
+)
+def test_one_more_picture_may_leave_less_behind_than_quantizing(beside: int, kept: int, passes: bool) -> None:
+    found = verdict(saved_bytes=9, expected_bytes=9, linears=1, beside_bytes=beside, kept_bytes=kept)
+    assert (found is Verdict.PASS) == passes
+
+
+@pytest.mark.parametrize(("peak", "expected"), [(30, Verdict.PASS), (31, Verdict.FAIL), (None, Verdict.PASS)])
+def test_the_peak_stays_below_its_ceiling(peak: int | None, expected: Verdict) -> None:
+    ceiling = Limit(gate="memory", quantity="peak", unit="GB", ceiling=30.0, source="a test's own")
+    peak_bytes = None if peak is None else peak * 10**9
+    limits = Limits(entries=(ceiling,))
+    assert verdict(limits, saved_bytes=9, expected_bytes=9, linears=1, peak_bytes=peak_bytes) is expected
+
+
+def test_a_tiny_pipeline_saves_what_it_should_and_leaves_nothing_behind() -> None:
+    found = conclude(GATE, context(tiny(), recording=True))
+    assert found.judgement.verdict is Verdict.PASS, found.judgement.message
+    names = [check.name for check in found.judgement.checks]
+    assert names == ["saved", "held beside the denoiser", "kept by one more picture"]
+    assert found.kept == MemoryKept(saved_bytes=found.result.expected_bytes)
+
+
+def test_the_published_architecture_is_judged_and_not_kept() -> None:
+    found = conclude(GATE, context(tiny("nvfp4", checkpoint="meta"), recording=True))
+    assert (found.judgement.verdict, found.kept) == (Verdict.PASS, None)

@@ -1,4 +1,4 @@
-"""Native evidence: the right kernel names, each as often as there are Linears, read from profiler traces.
+"""Matmuls are one a Linear a call, and native ones run in the right kernels, read from profiler traces.
 
 The traces are made by hand from documented names (`fixtures/catalog/kernels.py` says whose); no B200 was at hand to
 record one.
@@ -19,9 +19,14 @@ from hypothesis import strategies as st
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.kernels import EVIDENCE
-from fixtures.gates.kernels.names import judge_graph_replays, judge_native_kernels, matching
+from fixtures.catalog.limits import Limits
+from fixtures.gates.base import conclude
+from fixtures.gates.kernels import GATE
+from fixtures.gates.kernels.gate import KernelsResult
+from fixtures.gates.kernels.names import judge_native_kernels, matching
 from fixtures.gates.kernels.profile import SCALED_MATMULS, Profiled, read_trace
-from fixtures.gates.verdict import Verdict, settle
+from fixtures.gates.verdict import Judgement, Verdict, settle
+from tests.suite.contexts import UNRECORDED, context, tiny
 
 LINEARS, BLOCKS = 494, 57
 MATMULS = {
@@ -138,7 +143,7 @@ def test_nothing_profiled_and_an_unknown_format_are_errors() -> None:
 def test_graph_replays_are_counted_where_the_host_launches_them(launches: int, expected: str, tmp_path: Path) -> None:
     seen = write_trace(tmp_path / "trace.json.gz", healthy("mxfp8", MATMULS["mxfp8"][0]), launches=launches)
     assert seen.graph_launches == launches
-    assert judge_graph_replays(launches=seen.graph_launches, blocks=BLOCKS).verdict == expected
+    assert judged(arithmetic="native", graph_launches=seen.graph_launches, graph_blocks=BLOCKS).verdict == expected
 
 
 def test_every_quantized_format_has_its_evidence_and_every_name_its_source() -> None:
@@ -155,3 +160,44 @@ def test_a_real_trace_is_read_like_the_profiler_itself(tmp_path: Path) -> None:
     profiler.export_chrome_trace(str(path))
     seen = read_trace(path)
     assert (seen.kernels, seen.operators, seen.graph_launches) == ({}, {}, 0)
+
+
+def judged(**changes: object) -> Judgement:
+    """What the gate says of two Linears and three calls that ran as they should, but for `changes`."""
+    right = KernelsResult(kind="nvfp4", linears=2, denoiser_calls=3, arithmetic="emulated", matmuls={"nvfp4": 6})
+    return settle(GATE.judge(right.model_copy(update=changes), Limits(), UNRECORDED))
+
+
+@given(linears=st.integers(0, 600), calls=st.integers(0, 60), counted=st.integers(0, 40_000))
+def test_matmuls_pass_only_at_one_a_linear_a_call(linears: int, calls: int, counted: int) -> None:
+    for count in (counted, linears * calls):
+        found = judged(matmuls={"nvfp4": count}, linears=linears, denoiser_calls=calls).verdict
+        assert found is (Verdict.PASS if count == linears * calls > 0 else Verdict.FAIL)
+
+
+@given(other=st.integers(1, 100))
+def test_a_matmul_of_another_kind_fails_even_beside_all_of_ones_own(other: int) -> None:
+    judgement = judged(matmuls={"nvfp4": 6, "mxfp8": other})
+    assert judgement.verdict is Verdict.FAIL
+    assert f"{other} mxfp8" in judgement.message
+
+
+def test_nothing_multiplied_never_passes() -> None:
+    assert judged(matmuls={}, linears=0, denoiser_calls=0).verdict is Verdict.FAIL
+
+
+def test_native_kernels_are_judged_beside_the_operators() -> None:
+    judgement = judged(arithmetic="native", kernels={BF16[0]: 2})
+    assert {check.name for check in judgement.checks} == {
+        "nvfp4 matmuls",
+        "nvfp4 matmul kernels",
+        "activation quantizer kernels",
+    }
+    assert judgement.verdict is Verdict.FAIL
+
+
+def test_a_tiny_pipeline_multiplies_each_linear_in_software() -> None:
+    found = conclude(GATE, context(tiny("mxfp8")))
+    assert (found.judgement.verdict, found.result.arithmetic) == (Verdict.PASS, "emulated")
+    assert found.result.matmuls == {"mxfp8": found.result.linears * found.result.denoiser_calls}
+    assert found.result.kernels is None
