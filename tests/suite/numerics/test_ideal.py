@@ -8,7 +8,7 @@ import torch
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.schema import Selection
-from fixtures.gates.arithmetic.arithmetic import sqnr_db
+from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.decode import Float64, decode_weight, values
 from fixtures.numerics.ideal import KINDS, ideal
 from fixtures.numerics.tensor_core import software_tensor_core
