@@ -40,7 +40,8 @@ class Suite(NamedTuple):
     """An environment that is ready, and what the command line asks of it."""
 
     python: str
-    overrides: list[str]
+    overrides: list[dict[str, str | None]]
+    """Package, as given, and the version that is pinned."""
     arguments: list[str]
     lock: str = ""
     """The lock file of an environment that moves, or nothing."""
@@ -65,7 +66,7 @@ def b200(session: nox.Session) -> None:
     suite = prepare(session, "rehearsal" if rehearsing else "nightly")
     preflight(session, suite.python, "--installed")
     if suite.lock:
-        call(session, suite, "-m", "fixtures.stack.keep", *session.posargs)
+        call(session, suite, "-m", "fixtures.stack.cache_installed", *session.posargs)
     if rehearsing:
         rehearse(session, suite)
     else:
@@ -200,7 +201,7 @@ def prepare(session: nox.Session, lane: str) -> Suite:
 
 def kept(session: nox.Session, suite: Suite) -> Suite:
     """Put the stack's wheels into the cache that bisects read; whatever comes of it, the run goes on."""
-    call(session, suite, "-m", "fixtures.stack.keep")
+    call(session, suite, "-m", "fixtures.stack.cache_installed")
     return suite
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -92,9 +93,9 @@ def test_install_only_runs_nothing() -> None:
 def test_command_gets_overrides_and_finds_our_fixtures(tmp_path: Path) -> None:
     answer = tmp_path / "answer"
     program = f"import os, fixtures; open({str(answer)!r}, 'w').write(os.environ['GATE_OVERRIDES'] + fixtures.__file__)"
-    made = noxfile.Suite(sys.executable, ["torchao 0.17.0 (override; pinned ==0.18.0)"], [])
+    made = noxfile.Suite(sys.executable, [{"package": "torchao", "given": "0.17.0", "pinned": "0.18.0"}], [])
     noxfile.run(Quiet(), made, "-c", program)
-    assert answer.read_text() == f'["{made.overrides[0]}"]{ROOT / "fixtures" / "__init__.py"}'
+    assert answer.read_text() == f"{json.dumps(made.overrides)}{ROOT / 'fixtures' / '__init__.py'}"
 
 
 def test_environment_is_the_repositorys_own_wherever_the_command_runs(tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def test_collecting_alone_judges_nothing_and_is_no_failure(gate: gate_runs.Gate)
 
 
 def test_overrides_of_the_stack_stand_in_the_header(gate: gate_runs.Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE_OVERRIDES", json.dumps(["torchao 0.17.0"]))
+    monkeypatch.setenv("GATE_OVERRIDES", json.dumps([{"package": "torchao", "given": "0.17.0", "pinned": "0.18.0"}]))
     outcome = gate(*cases(BF16), *gates("calls"))
-    assert outcome.says("overridden: torchao 0.17.0")
-    assert json.loads((outcome.folder / "run.json").read_text())["overrides"] == ["torchao 0.17.0"]
+    told = "torchao 0.17.0 (override; pinned ==0.18.0)"
+    assert outcome.says(f"overridden: {told}")
+    assert json.loads((outcome.folder / "run.json").read_text())["overrides"] == [told]
+    assert " --torchao 0.17.0 --case " in outcome.records[0].reproduce
