@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
@@ -15,6 +16,7 @@ from PIL import Image
 
 from fixtures.catalog.limits import Limits
 from fixtures.gates.base import Missing, conclude
+from fixtures.gates.pictures.metric import load_metric
 from fixtures.gates.reference import GATE, ReferenceKept, ReferenceResult, StoredPicture
 from fixtures.gates.verdict import Cause, Check, Verdict, settle
 from fixtures.pipelines.observations import Observations
@@ -108,7 +110,9 @@ def test_black_pictures_and_a_bf16_that_draws_something_else_are_red_at_every_ba
 
 def test_what_is_recorded_of_a_tiny_checkpoint_passes_and_a_damaged_picture_fails_with_its_sentence() -> None:
     seen = Observations(pipelines=tiny_observations().pipelines, calls_of=lambda _: 4)
-    recorded = conclude(GATE, context(tiny("bf16"), observations=seen, recording=True))
+    # Its limits are those of a real one, which comes whole with its package.
+    ctx = functools.partial(context, tiny("bf16"), observations=seen, metric=lambda: load_metric("st-lpips-alex"))
+    recorded = conclude(GATE, ctx(recording=True))
     assert recorded.kept is not None
     assert recorded.kept.files() == {name: hashlib.sha256(data).hexdigest() for name, data in recorded.files.items()}
     assert list(recorded.files) == [f"bf16-tiny-bs1-eager-{index}.png" for index in range(4)]
@@ -116,7 +120,7 @@ def test_what_is_recorded_of_a_tiny_checkpoint_passes_and_a_damaged_picture_fail
     assert all(recorded.kept.size == [image.height, image.width] for image in images)
     drawn = np.stack([np.asarray(image, dtype=np.float32) / np.float32(255) for image in images])
     sections = {"reference": recorded.kept}
-    again = conclude(GATE, context(tiny("bf16"), observations=seen, baselines=Stored(sections=sections, drawn=drawn)))
+    again = conclude(GATE, ctx(baselines=Stored(sections=sections, drawn=drawn)))
     shown = again.explanation.pictures
     assert shown is not None
     assert again.result.unlike_stored == again.result.to_stored == [0.0] * 4
@@ -124,9 +128,7 @@ def test_what_is_recorded_of_a_tiny_checkpoint_passes_and_a_damaged_picture_fail
     assert (again.files, again.kept) == ({}, None)
 
     damaged = Missing(reason="its picture is not the one that was recorded", cause=Cause.BROKEN_BASELINE)
-    broken = conclude(
-        GATE, context(tiny("bf16"), observations=seen, baselines=Stored(sections=sections, missing=damaged))
-    )
+    broken = conclude(GATE, ctx(baselines=Stored(sections=sections, missing=damaged)))
     check = broken.judgement.checks[0]
     assert (check.name, check.verdict, check.note) == ("stored pictures", Verdict.FAIL, damaged.reason)
     assert check.cause is Cause.BROKEN_BASELINE
