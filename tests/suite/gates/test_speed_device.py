@@ -145,7 +145,7 @@ class FakeGpu(CudaDevice):
     uuid: str = "GPU-1"
     after: GpuState = CALM
     sessions: list[Session] = field(default_factory=list)
-    counter: Iterator[float | None] = iter(())
+    counter: Iterator[float | None] = field(default_factory=lambda: iter(()))
     deaf: bool = False
 
     def clock(self) -> Any:
