@@ -12,12 +12,14 @@ from fixtures.gates.speed.rounds import Clock
 class FakeTimer:
     """What is used of pytest-benchmark's fixture, with a clock of its own; `log` names the calls in their order."""
 
-    def __init__(self, *, disturbed: str = "", disabled: bool = False) -> None:
+    def __init__(self, *, disturbed: str = "", disabled: bool = False, each: tuple[float, ...] = ()) -> None:
+        """`each`: seconds that calls of whoever is timed first, second, ... are said to take beside their own."""
         self.time = 0.0
         self.log: list[str] = []
         self.disabled = disabled
         self.extra_info: dict[str, Any] = {}
-        self.clock = Clock(now=self.now, disturbed=lambda window: disturbed)
+        self.clock = Clock(now=self.now, around=self._around, disturbed=lambda window: disturbed)
+        self._each = iter(each)
         data: list[float] = []
         self.stats: Any = SimpleNamespace(
             options={"timer": self.clock.now}, stats=SimpleNamespace(data=data), update=data.append
@@ -26,6 +28,16 @@ class FakeTimer:
     def now(self) -> float:
         """Seconds so far."""
         return self.time
+
+    def _around(self, call: Callable[[], object]) -> Callable[[], object]:
+        seconds = next(self._each, 0.0)
+        wait = self.taking(seconds, 1.001 * seconds, 1.002 * seconds)
+
+        def run() -> object:
+            wait()
+            return call()
+
+        return run if seconds else call
 
     def taking(self, *seconds: float, name: str = "", returning: object = None) -> Callable[[], object]:
         """A call that takes these seconds, one after another and from the first again."""

@@ -1,4 +1,4 @@
-"""The gate as a whole, on tiny pipelines and a clock of work: records, judges, rehearses, explains, or says why not."""
+"""The gate as a whole, on tiny pipelines and a clock that calls move: records, judges, rehearses, explains."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from fixtures.catalog import LANES
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case, Limit
-from fixtures.faults.clock import WorkTimer
 from fixtures.gates.base import Missing, conclude
 from fixtures.gates.speed import GATE
 from fixtures.gates.speed.judge import DEVICE_SPEEDUP, SPEEDUP, SPEEDUP_CHANGE
 from fixtures.gates.speed.result import Costs, DeviceRounds, Pairs, SpeedResult
 from fixtures.gates.verdict import Cause, Check, Verdict
 from tests.suite.contexts import Stored, context, tiny
+from tests.suite.speed_timer import FakeTimer
 
 CASE = tiny("fp8")
 RIPPLE = [1.0, 1.001, 1.002] * 4
@@ -31,6 +31,11 @@ GONE = Missing(reason="it is missing; record it", cause=Cause.NO_BASELINE, whole
 LIMITS = Limits(entries=(Limit(gate="speed", quantity=SPEEDUP_CHANGE, unit="x", source="this test", floor=0.9),))
 
 
+def healthy() -> FakeTimer:
+    """Every call of bf16 takes 130 ms and every one of the format 100 ms, within a spread of 0.2 %."""
+    return FakeTimer(each=(0.13, 0.1))
+
+
 def judged(now: SpeedResult, before: Any = GONE) -> Check:
     (check,) = GATE.judge(now, LIMITS, before)
     return check
@@ -42,13 +47,13 @@ def but(**changes: Any) -> SpeedResult:
 
 
 def test_a_recorded_case_is_green_against_itself_and_skips_nothing_while_recording() -> None:
-    recorded = conclude(GATE, context(CASE, timer=WorkTimer(), recording=True))
+    recorded = conclude(GATE, context(CASE, timer=healthy(), recording=True))
     assert recorded.judgement.verdict is Verdict.PASS
     assert [check.name for check in recorded.judgement.checks] == ["recorded"]
     assert recorded.kept is not None
     assert len(recorded.result.wall.seconds) == 60, "what is recorded gets all the rounds that there are"
     stored = Stored(sections={"speed": recorded.kept})
-    again = conclude(GATE, context(CASE, timer=WorkTimer(), baselines=stored))
+    again = conclude(GATE, context(CASE, timer=healthy(), baselines=stored))
     assert again.judgement.verdict is Verdict.PASS
     assert 0.97 < (again.judgement.checks[0].value or 0) < 1.03
     (figure,) = again.explanation.figures
@@ -57,7 +62,7 @@ def test_a_recorded_case_is_green_against_itself_and_skips_nothing_while_recordi
 
 
 def test_a_rehearsal_measures_a_few_rounds_and_judges_nothing() -> None:
-    ctx = replace(context(CASE, timer=WorkTimer(), recording=True), lane=replace(LANES["cpu"], judges_speed=False))
+    ctx = replace(context(CASE, timer=healthy(), recording=True), lane=replace(LANES["cpu"], judges_speed=False))
     rehearsed = conclude(GATE, ctx)
     assert 5 <= len(rehearsed.result.wall.seconds) <= 8
     assert rehearsed.kept is not None
@@ -69,22 +74,20 @@ def test_a_rehearsal_measures_a_few_rounds_and_judges_nothing() -> None:
 
 def test_nothing_is_timed_where_seconds_say_nothing_or_nobody_recorded_the_case() -> None:
     full_size = Case(model="flux1-dev", format="nvfp4", checkpoint="random", batch_size=1, compile_mode="eager")
-    meaningless = GATE.measure(context(full_size, timer=WorkTimer()))
+    meaningless = GATE.measure(context(full_size, timer=healthy()))
     assert meaningless.wall == Pairs()
     assert (judged(meaningless).verdict, judged(meaningless).note) == (
         Verdict.SKIP,
         "nvfp4 is emulated here: its time at full size says nothing of hardware",
     )
-    missing = GATE.measure(context(CASE, timer=WorkTimer(), baselines=Stored(missing=GONE)))
+    missing = GATE.measure(context(CASE, timer=healthy(), baselines=Stored(missing=GONE)))
     assert missing.wall == Pairs()
     check = judged(missing)
     assert (check.name, check.verdict, check.note) == ("speed against baseline", Verdict.FAIL, GONE.reason)
 
 
 def test_what_could_not_be_timed_is_an_error_and_no_section() -> None:
-    off = WorkTimer()
-    off.disabled = True
-    for timer, said in ((off, "run without --benchmark-disable"), (None, "nobody handed a timer")):
+    for timer, said in ((FakeTimer(disabled=True), "run without --benchmark-disable"), (None, "nobody handed a timer")):
         found = conclude(GATE, context(CASE, timer=timer, recording=True))
         assert found.judgement.verdict is Verdict.ERROR
         assert said in found.judgement.message
