@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.report.report import write_summaries
 
 from fixtures.gates.verdict import Check, Verdict, against
-from fixtures.report.report import write_summaries
 from fixtures.results.run import (
     ResultsUnwritable,
     RunFolder,
