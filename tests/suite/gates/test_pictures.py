@@ -128,7 +128,7 @@ def test_a_metric_that_was_named_and_cannot_be_had_is_one_sentence() -> None:
 
 @pytest.mark.usefixtures("without_trunk")
 def test_without_either_metric_the_sentence_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stlpips_pytorch", None)
+    monkeypatch.setitem(sys.modules, "stlpips_pytorch.stlpips", None)
     with pytest.raises(MetricUnavailable, match="needs the package stlpips-pytorch"):
         load_metric("auto")
 
