@@ -79,9 +79,9 @@ def test_bars_share_one_scale_that_begins_at_zero() -> None:
     assert [long.count(part) for part in ("mark floor", "whisker")] == [1, 1]
 
 
-def night(value: float, **limits: float) -> Moment:
+def night(value: float, floor: float | None = None, ceiling: float | None = None) -> Moment:
     """One night's number."""
-    return Moment(value=value, title=f"{value}", label="2026-11-22", verdict="pass", **limits)
+    return Moment(value=value, title=f"{value}", label="2026-11-22", verdict="pass", floor=floor, ceiling=ceiling)
 
 
 def test_a_line_over_time_has_its_limits_its_baseline_and_what_happened() -> None:

@@ -191,8 +191,9 @@ def test_two_metrics_live_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(BASELINES.rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_the_committed_baselines_come_back_letter_by_letter(path: Path) -> None:
-    assert read(path, f"{path.parent.name}/{path.stem}").to_json() == path.read_text(encoding="utf-8")
+def test_the_committed_baselines_come_back_as_they_are(path: Path) -> None:
+    written = read(path, f"{path.parent.name}/{path.stem}").to_json()
+    assert json.loads(written) == json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
