@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.stack.install import InstallFailed, explain, find_uv, install_arguments
+from fixtures.stack.install import InstallFailed, _doing, explain, find_uv, install_arguments
 from fixtures.stack.requirements import Step
 from fixtures.stack.sources import Sources, sources_of, with_more
 from tests.suite.tiny_wheels import make_wheel
@@ -98,6 +98,17 @@ def test_more_indexes_and_folders_join(tmp_path: Path) -> None:
 )
 def test_failed_installation_is_explained_in_one_sentence(output: str, sentence: str) -> None:
     assert re.fullmatch(sentence, explain(output, newest=lambda _: "0.18.0"))
+
+
+def test_progress_says_what_uv_is_at() -> None:
+    lines = ["Using Python 3.11.7\n", "Resolved 3 packages in 2ms\n", "Downloading torch (506.1MiB)\n"]
+    lines += ["Downloading triton (155.0MiB)\n", " Downloaded torch\n", " Downloaded triton\n", "Prepared 2 packages\n"]
+    lines += [" + torch==2.14.1\n"]
+    said = [_doing("".join(lines[:count])) for count in (0, 2, 4, 5, 8)]
+    assert said == [
+        "resolving", "resolved 3 packages in 2ms", "downloading torch (506.1MiB) and 1 more",
+        "downloading triton (155.0MiB)", "prepared 2 packages",
+    ]  # fmt: skip
 
 
 def test_absent_uv_is_one_sentence_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
