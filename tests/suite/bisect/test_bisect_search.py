@@ -54,7 +54,9 @@ def test_a_row_of_broken_nightlies_is_jumped() -> None:
     ("truth", "status"),
     [(lambda _: True, SearchStatus.GOOD_NOT_REPRODUCED), (lambda _: False, SearchStatus.BAD_NOT_REPRODUCED)],
 )
-def test_ends_that_are_not_reproduced_stop_the_search(truth: Callable[[Combination], bool], status: SearchStatus) -> None:
+def test_ends_that_are_not_reproduced_stop_the_search(
+    truth: Callable[[Combination], bool], status: SearchStatus
+) -> None:
     world = World(truth=truth)
     found = search(sizes=(8, 3), probe=world)
     assert found.status is status
