@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from fixtures.gates.pictures.images import as_stored, from_image, to_image
 from fixtures.gates.pictures.metric import (
     MetricName,
     MetricUnavailable,
@@ -23,7 +24,7 @@ from fixtures.gates.pictures.metric import (
     shows_something,
     trunk_at_hand,
 )
-from fixtures.report.pictures import as_stored, from_image, heat_image, to_image
+from fixtures.report.pictures import heat_image
 
 Pictures = npt.NDArray[np.float32]
 KNOWN = Path(__file__).resolve().parents[4] / "shared" / "lpips-reference"
@@ -127,7 +128,7 @@ def test_a_metric_that_was_named_and_cannot_be_had_is_one_sentence() -> None:
 
 @pytest.mark.usefixtures("without_trunk")
 def test_without_either_metric_the_sentence_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stlpips_pytorch", None)
+    monkeypatch.setitem(sys.modules, "stlpips_pytorch.stlpips", None)
     with pytest.raises(MetricUnavailable, match="needs the package stlpips-pytorch"):
         load_metric("auto")
 
