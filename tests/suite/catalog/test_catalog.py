@@ -16,8 +16,7 @@ import pytest
 from fixtures.catalog import FORMATS, GATES, LANES, cases_of, gates_of, limit_for, meta_cases, models, parse_case
 from fixtures.catalog.common_limits import COMMON_LIMITS
 from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit, Machine
-from fixtures.gates.speed.costs import COST_QUANTITIES
-from fixtures.gates.speed.speed import QUANTITIES
+from fixtures.gates.speed.judge import QUANTITIES
 
 ROOT = Path(__file__).resolve().parents[3]
 METRICS = ("lpips-alex", "st-lpips-alex")
@@ -28,7 +27,7 @@ JUDGED = {
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},
     "compile": {"compiled against eager"},
-    "speed": {*QUANTITIES, *COST_QUANTITIES},
+    "speed": {*QUANTITIES},
 }
 """Gate -> the quantities that it judges against a limit."""
 
