@@ -8,9 +8,9 @@ import torch
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.schema import Selection
-from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.decode import Float64, decode_weight, values
 from fixtures.numerics.ideal import KINDS, ideal
+from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.quantize import config_of, quantize, weight_of
 

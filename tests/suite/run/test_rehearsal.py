@@ -49,7 +49,18 @@ def test_every_model_can_be_rehearsed() -> None:
 
 
 def test_rehearsal_records_then_judges_and_only_measures_speed(gate: Gate, tmp_path: Path) -> None:
-    chosen = ["--machine", "auto", "--lane", "b200-rehearsal", "--model", "flux1-dev", "--format", "mxfp8", "--batch", "1"]
+    chosen = [
+        "--machine",
+        "auto",
+        "--lane",
+        "b200-rehearsal",
+        "--model",
+        "flux1-dev",
+        "--format",
+        "mxfp8",
+        "--batch",
+        "1",
+    ]
     chosen += ["--case", "flux1-dev/*-tiny-*", *gates("manifest", "velocity", "kernels", "speed")]
     baselines = tmp_path / "baselines"
     recorded = gate(*chosen, "--rebaseline", "--reason", "rehearsed first night", baselines=baselines)
@@ -68,7 +79,7 @@ def test_rehearsal_records_then_judges_and_only_measures_speed(gate: Gate, tmp_p
     assert len(speed.result["seconds"]) >= 5
     case = "flux1-dev/mxfp8-tiny-bs1-reduce-overhead"
     given = ["--metric", METRIC, "--baselines", str(baselines)]
-    assert speed.reproduce == [*"nox -s b200 -- --rehearse --case".split(), case, "--gate", "speed", *given]
+    assert speed.reproduce == [*["nox", "-s", "b200", "--", "--rehearse", "--case"], case, "--gate", "speed", *given]
     header = read_run(judged.folder).header
     assert header is not None
     assert (header.lane, header.machine) == ("b200-rehearsal", "cpu")

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from fixtures.bisect.plan import Shelf
-from fixtures.stack import keep as keeper
+from fixtures.stack import cache_installed
+from fixtures.stack.cache_installed import Wanted, fetch, in_use, not_cached
 from fixtures.stack.download import digest as sha256
+from fixtures.stack.finder import WheelFinder
 from fixtures.stack.index import offered
-from fixtures.stack.keep import Wanted, in_use, keep, not_kept
 from fixtures.stack.versions import Here, IndexFile, Release
 from fixtures.stack.wheels import PARTIAL, PARTIAL_KEPT_S, NoWheel, WheelCache, merged
 from tests.suite.index_stand_in import Index, serving
-from tests.suite.stack.test_bisect_versions import served
 from tests.suite.tiny_wheels import make_wheel
 
 
@@ -55,22 +54,19 @@ def test_truncated_and_exchanged_wheels_are_refused_and_leave_nothing(tmp_path: 
         cache.fetch(release_of(path))
 
 
-def test_index_that_serves_a_truncated_wheel_makes_no_wheel(tmp_path: Path) -> None:
-    folder = tmp_path / "index" / "torchao"
-    folder.mkdir(parents=True)
-    path = make_wheel(folder, "torchao", "1.0")
-    digest = sha256(path)
-    with served(tmp_path / "index") as address:
-        (file,) = offered("torchao", [address])
-        cache = WheelCache(tmp_path / "cache")
-        kept, _ = cache.fetch(Release(version=Version("1.0"), file=file))
-        assert sha256(kept) == digest
-        path.write_bytes(path.read_bytes()[:200])
-        promised = IndexFile(filename=file.filename, url=file.url, sha256="0" * 64)
-        with pytest.raises(NoWheel, match=r"could not be downloaded: .*(SHA-256|index promised)"):
-            cache.fetch(Release(version=Version("1.0"), file=promised))
-        with pytest.raises(NoWheel, match=r"damaged|could not be downloaded"):
-            cache.fetch(Release(version=Version("1.0"), file=file))
+def test_package_is_found_under_every_name_that_its_distribution_has(tmp_path: Path) -> None:
+    """PyPI's own mslk is an empty 0.0.0."""
+    offers = tmp_path / "offers"
+    offers.mkdir()
+    for name, version in (("mslk_cuda", "1.1.0"), ("mslk_cuda_nightly", "2026.4.21"), ("mslk", "0.0.0")):
+        make_wheel(offers, name, version)
+    cache = WheelCache(tmp_path / "cache")
+    with serving(Index(folder=offers)) as address:
+        finder = WheelFinder(sources=[address], cache=cache, here=HERE)
+        named = {finder.one("mslk", text).file.filename.split("-")[0] for text in ("1.1.0", "2026-05-01")}
+        cache.fetch(finder.one("mslk", "1.1.0"))
+    assert named == {"mslk_cuda", "mslk_cuda_nightly"}
+    assert not not_cached([Wanted(package="mslk", version="1.1.0")], cache)
 
 
 def test_damage_on_this_disk_is_noticed_and_mended(tmp_path: Path) -> None:
@@ -89,7 +85,7 @@ def test_limit_removes_what_was_unused_longest_and_never_what_is_in_use(tmp_path
     for age, path in enumerate(reversed(paths)):
         os.utime(path, (time.time() - 100 * age - 50,) * 2)
     later = WheelCache(tmp_path / "cache", limit_bytes=paths[0].stat().st_size * 2)
-    later.keep.add(paths[0].parent.name)
+    later.in_use.add(paths[0].parent.name)
     assert later.shrink() == [paths[1].name]
     assert [path.exists() for path in paths] == [True, False, True]
 
@@ -125,12 +121,12 @@ def test_installed_wheels_are_kept_once_and_what_cannot_be_had_is_said(tmp_path:
     ]
     cache = WheelCache(tmp_path / "cache")
     with serving(Index(folder=offers)) as address:
-        shelf = Shelf(sources=[address], cache=cache, place=HERE)
-        (trouble,) = keep(not_kept(wheels, cache), shelf)
+        finder = WheelFinder(sources=[address], cache=cache, here=HERE)
+        (trouble,) = fetch(not_cached(wheels, cache), finder)
     assert "mslk=2026.11.1.dev20261101: not offered here" in trouble
     kept = {path.name for path in (tmp_path / "cache").glob("*/*.whl")}
     assert kept == {"torchao-0.19.0.dev20261101-py3-none-any.whl", "torch-2.14.1-py3-none-any.whl", own.name}
-    assert [one.package for one in not_kept(wheels, cache)] == ["mslk"]
+    assert [one.package for one in not_cached(wheels, cache)] == ["mslk"]
 
 
 def test_silent_index_is_asked_once_and_fails_nothing(tmp_path: Path) -> None:
@@ -140,7 +136,7 @@ def test_silent_index_is_asked_once_and_fails_nothing(tmp_path: Path) -> None:
     cache = WheelCache(tmp_path / "cache")
     with pytest.MonkeyPatch.context() as patch, serving(index) as address:
         patch.setattr("fixtures.stack.index.ANSWER_S", 0.2)
-        (trouble,) = keep(wheels, Shelf(sources=[address], cache=cache, place=HERE))
+        (trouble,) = fetch(wheels, WheelFinder(sources=[address], cache=cache, here=HERE))
     assert trouble.startswith("wheels are not kept for later bisects: the package index at")
     assert {name for name, _ in index.requests} == {"torch/"}
 
@@ -149,19 +145,19 @@ def test_what_is_kept_costs_no_network_and_a_cache_that_cannot_be_written_fails_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wheel = make_wheel(tmp_path, "torchao", "1.0")
-    monkeypatch.setattr("fixtures.stack.keep.in_use", lambda: [Wanted(package="torchao", version="1.0")])
-    monkeypatch.setattr("fixtures.stack.keep.configured_sources", lambda: [str(tmp_path)])
-    assert keeper.main(["--cache", str(tmp_path / "cache")]) == 0
+    monkeypatch.setattr("fixtures.stack.cache_installed.in_use", lambda: [Wanted(package="torchao", version="1.0")])
+    monkeypatch.setattr("fixtures.stack.cache_installed.configured_sources", lambda: [str(tmp_path)])
+    assert cache_installed.main(["--cache", str(tmp_path / "cache")]) == 0
     assert [path.name for path in (tmp_path / "cache").glob("*/*.whl")] == [wheel.name]
 
     def never() -> list[str]:
         raise AssertionError("the network was asked for what is kept")
 
-    monkeypatch.setattr("fixtures.stack.keep.configured_sources", never)
-    assert keeper.main(["--cache", str(tmp_path / "cache")]) == 0
-    monkeypatch.setattr("fixtures.stack.keep.configured_sources", lambda: [str(tmp_path)])
+    monkeypatch.setattr("fixtures.stack.cache_installed.configured_sources", never)
+    assert cache_installed.main(["--cache", str(tmp_path / "cache")]) == 0
+    monkeypatch.setattr("fixtures.stack.cache_installed.configured_sources", lambda: [str(tmp_path)])
     (tmp_path / "file").touch()
-    assert keeper.main(["--cache", str(tmp_path / "file")]) == 0
+    assert cache_installed.main(["--cache", str(tmp_path / "file")]) == 0
     assert "nothing is kept for later bisects" in capsys.readouterr().err
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
-import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +11,10 @@ import pytest
 
 from fixtures.bisect.plan import nightly_index
 from fixtures.bisect.question import PUBLIC
-from fixtures.stack import index
-from fixtures.stack.index import IndexSilent, offered, parse_json, parse_page, sources_of
+from fixtures.stack.download import digest
+from fixtures.stack.index import IndexSilent, offered
 from fixtures.stack.versions import Here, IndexFile, NoSuchVersion, Release, find, of_one_build, usable, wanted
+from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
 
 HERE = Here(tags=["cp311-cp311-manylinux_2_28_x86_64", "cp311-none-any", "py3-none-any"], python="3.11.7", cuda=None)
@@ -103,18 +100,16 @@ def test_ends_are_versions_or_dates_and_the_sentence_says_what_there_is() -> Non
         find(releases, "2020-01-01", "torchao")
 
 
-def test_both_kinds_of_index_page_are_read() -> None:
-    page = (
-        '<a href="../../x/torchao-1.0-py3-none-any.whl#sha256=ab12" data-requires-python="&gt;=3.10">torchao</a>'
-        '<a href="/torchao-1.1%2Bcpu-py3-none-any.whl" data-yanked="oops">x</a><a name="x">no file</a>'
-    )
-    first, second = parse_page(page, "https://host/simple/torchao/")
-    assert (first.filename, first.sha256, first.requires_python) == ("torchao-1.0-py3-none-any.whl", "ab12", ">=3.10")
-    assert first.url == "https://host/x/torchao-1.0-py3-none-any.whl"
+@pytest.mark.parametrize("speaks_json", [True, False])
+def test_both_kinds_of_index_page_are_read(tmp_path: Path, speaks_json: bool) -> None:
+    wheels = [make_wheel(tmp_path, "torchao", version) for version in ("1.0", "1.1+cpu")]
+    index = Index(folder=tmp_path, speaks_json=speaks_json, yanked={wheels[1].name: "oops"})
+    with serving(index) as address:
+        first, second = offered("torchao", [address])
+        assert offered("diffusers", [address]) == []
+    assert (first.filename, first.yanked, first.sha256) == (wheels[0].name, None, digest(wheels[0]))
     assert (second.filename, second.yanked) == ("torchao-1.1+cpu-py3-none-any.whl", "oops")
-    entry = {"filename": "a-1-py3-none-any.whl", "url": "../f/a.whl", "hashes": {"sha256": "cd"}, "yanked": True}
-    (third,) = parse_json({"files": [entry]}, "https://host/simple/a/")
-    assert (third.url, third.sha256, third.yanked) == ("https://host/simple/f/a.whl", "cd", "")
+    assert first.url == f"{address.removesuffix('/simple')}/files/{wheels[0].name}"
 
 
 def test_nightlies_come_from_the_public_index_of_the_build_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,53 +122,18 @@ def test_nightlies_come_from_the_public_index_of_the_build_that_is_asked_for(mon
         assert (nightly_index(PUBLIC, ["2026-10-01"]) or "").rpartition("/")[2] == build
 
 
-def test_pips_own_sources_are_used() -> None:
-    assert sources_of("", default="https://pypi/simple") == ["https://pypi/simple"]
-    assert sources_of("", default="") == []
-    told = "global.index-url='https://a/simple'\nglobal.extra-index-url='file:///b https://c'\nglobal.find-links='/w'\n"
-    assert sources_of(told, default="") == ["https://a/simple", "file:///b", "https://c", "/w"]
-    assert sources_of(":env:.index-url='https://mine'\n" + told, default="")[0] == "https://mine"
-    assert sources_of(":env:.no-index='1'\n:env:.find-links='/w'\n", default="https://pypi/simple") == ["/w"]
-
-
-@contextmanager
-def served(folder: Path, *, hang_s: float = 0.0, hangs: int = 0) -> Iterator[str]:
-    """An index on this machine that keeps silent for its first `hangs` answers."""
-    left = [hangs]
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
-
-        def do_GET(self) -> None:
-            if left[0] > 0:
-                left[0] -= 1
-                time.sleep(hang_s)
-                return
-            super().do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
 def test_index_that_hangs_once_is_asked_again_and_one_that_stays_silent_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "torchao"
-    folder.mkdir()
-    make_wheel(folder, "torchao", "1.0")
-    monkeypatch.setattr(index, "ANSWER_S", 0.5)
-    with served(tmp_path, hang_s=1.5, hangs=1) as address:
-        assert [file.filename for file in offered("torchao", [address])] == ["torchao-1.0-py3-none-any.whl"]
-        assert offered("diffusers", [address]) == []
-    with served(tmp_path, hang_s=1.5, hangs=2) as address, pytest.raises(IndexSilent, match=f"{address}/torchao/"):
-        offered("torchao", [address])
+    wheel = make_wheel(tmp_path, "torchao", "1.0")
+    monkeypatch.setattr("fixtures.stack.index.ANSWER_S", 0.5)
+    index = Index(folder=tmp_path)
+    index.silent["torchao/"] = 1
+    with serving(index) as address:
+        assert [file.filename for file in offered("torchao", [address])] == [wheel.name]
+        index.silent["torchao/"] = 2
+        with pytest.raises(IndexSilent, match=f"the package index at {address}/torchao/ cannot be read"):
+            offered("torchao", [address])
 
 
 def test_folders_of_wheels_and_folders_laid_out_as_an_index_are_read(tmp_path: Path) -> None:
