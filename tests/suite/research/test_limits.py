@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.faults.records import FaultRecord, FaultsFile, Measured, Resolution
+from fixtures.faults.records import FaultsFile
 from fixtures.gates.verdict import against
 from fixtures.research.limits.__main__ import main
 from fixtures.research.limits.healthy import HealthyFile, Said, Spread, Tally
@@ -15,19 +15,10 @@ from fixtures.research.limits.table import NotTheSame, Row, rows
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 
 
-def spread(
-    gate: str,
-    check: str,
-    *,
-    low: float,
-    high: float,
-    unit: str = "dB",
-    floor: float | None = None,
-    ceiling: float | None = None,
-) -> Spread:
+def spread(gate: str, check: str, *, low: float, high: float, unit: str = "dB", **limits: float) -> Spread:
     """One line of three healthy runs."""
     where = {"model": "flux1-dev", "format": "nvfp4", "gate": gate, "check": check, "unit": unit}
-    return Spread(**where, floor=floor, ceiling=ceiling, low=low, high=high, runs=3)
+    return Spread.model_validate({**where, **limits, "low": low, "high": high, "runs": 3})
 
 
 def clean(*spreads: Spread, metric: str = "lpips-alex") -> HealthyFile:
@@ -35,39 +26,22 @@ def clean(*spreads: Spread, metric: str = "lpips-alex") -> HealthyFile:
     return HealthyFile(schema=1, metric=metric, asked=3, runs=3, seconds=1.0, red=[], spread=list(spreads))
 
 
-def faults(*, matrix: list[FaultRecord] | None = None, resolution: list[Resolution] | None = None) -> FaultsFile:
+def faults(**found: object) -> FaultsFile:
     """What `nox -s faults` writes."""
-    return FaultsFile(
-        schema=2,
-        metric="lpips-alex",
-        share_caught=1.0,
-        caught=1,
-        faults=1,
-        escaped=[],
-        false_alarms=[],
-        seconds=1.0,
-        matrix=matrix or [],
-        resolution=resolution or [],
-    )
+    counts = {"share_caught": 1.0, "caught": 1, "faults": 1, "escaped": [], "false_alarms": [], "seconds": 1.0}
+    empty = {"schema": 2, "metric": "lpips-alex", "matrix": [], "resolution": []}
+    return FaultsFile.model_validate({**counts, **empty, **found})
 
 
-def swept(
-    gate: str,
-    check: str,
-    values: dict[str, float],
-    *,
-    unit: str = "dB",
-    floor: float | None = None,
-    ceiling: float | None = None,
-) -> FaultsFile:
+def swept(gate: str, check: str, values: dict[str, float], unit: str = "dB", **limits: float) -> FaultsFile:
     """What a sweep writes: size -> value; red beyond the limits."""
-
-    def measured(value: float) -> Measured:
-        red = (floor is not None and value < floor) or (ceiling is not None and value > ceiling)
-        return Measured(value=value, floor=floor, ceiling=ceiling, unit=unit, red=red)
-
-    numbers = {size: {check: measured(value)} for size, value in values.items()}
-    return faults(resolution=[Resolution(sweep="noise", unit="of each value", case=CASE, gate=gate, measured=numbers)])
+    low, high = limits.get("floor", float("-inf")), limits.get("ceiling", float("inf"))
+    measured = {
+        size: {check: {"value": value, **limits, "unit": unit, "red": not low <= value <= high}}
+        for size, value in values.items()
+    }
+    sweep = {"sweep": "noise", "unit": "of each value", "case": CASE, "gate": gate, "measured": measured}
+    return faults(resolution=[sweep])
 
 
 def only(made: list[Row]) -> Row:
@@ -97,7 +71,7 @@ def test_a_ceiling_lies_between_the_highest_healthy_value_of_all_files_and_the_n
 def test_a_floor_and_a_ceiling_are_one_distance_from_their_middle_in_bytes() -> None:
     healthy = spread("memory", "saved", low=0.0040, high=0.0040, unit="GB", floor=0.003997, ceiling=0.004003)
     values = {"5000": 0.003995, "2000": 0.003998}
-    fault = swept("memory", "saved", values, unit="GB", floor=0.003997, ceiling=0.004003)
+    fault = swept("memory", "saved", values, "GB", floor=0.003997, ceiling=0.004003)
     row = only(rows([clean(healthy)], [fault]))
     assert (row.unit, row.is_floor) == ("B", False)
     assert row.limit == pytest.approx(3000)
@@ -110,19 +84,10 @@ def test_a_fault_of_the_catalogue_counts_and_a_fault_of_another_case_only_for_th
     healthy = spread("memory", "kept", low=0, high=0, ceiling=16.0)
 
     def found(ceiling: float) -> FaultsFile:
-        kept = Measured(value=20.0, ceiling=ceiling, unit="dB", red=True)
-        leaks = FaultRecord(
-            fault="every_call_leaks",
-            sources=[],
-            models="Each product is kept.",
-            case="ltx-2/nvfp4-tiny-bs1-eager",
-            cells={"memory": "caught"},
-            messages={},
-            numbers={"memory": {"kept": kept}},
-            digest_only=False,
-            seconds=1.0,
-        )
-        return faults(matrix=[leaks])
+        numbers = {"memory": {"kept": {"value": 20.0, "ceiling": ceiling, "unit": "dB", "red": True}}}
+        outcome = {"fault": "every_call_leaks", "case": "ltx-2/nvfp4-tiny-bs1-eager", "numbers": numbers}
+        rest = {"sources": [], "models": "", "cells": {}, "messages": {}, "digest_only": False, "seconds": 1.0}
+        return faults(matrix=[{**rest, **outcome}])
 
     row = only(rows([clean(healthy)], [found(16.0)]))
     assert row.caught is not None
@@ -174,19 +139,9 @@ def test_healthy_runs_widen_a_spread_and_keep_what_is_red(tmp_path: Path) -> Non
     tally = Tally(path=tmp_path / "clean.json", asked=2)
     for value, ceiling in ((0.001, 0.003), (0.004, 0.002)):
         check = against("mean", value, ceiling=ceiling, unit="LPIPS")
-        tally.take(
-            Said(
-                run=1,
-                case=CASE,
-                model="flux1-dev",
-                format="nvfp4",
-                gate="quality",
-                metric="lpips-alex",
-                verdict=check.verdict,
-                message=check.sentence(),
-                checks=[check],
-            )
-        )
+        where = {"run": 1, "case": CASE, "model": "flux1-dev", "format": "nvfp4", "gate": "quality"}
+        said = {"metric": "lpips-alex", "verdict": check.verdict, "message": check.sentence(), "checks": [check]}
+        tally.take(Said.model_validate({**where, **said}))
     tally.save()
     written = HealthyFile.model_validate_json(tally.path.read_text(encoding="utf-8"))
     (one,) = written.spread
