@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.catalog import FORMATS
-from fixtures.catalog.arithmetic_limits import arithmetic_limits
+from fixtures.catalog.common_limits import arithmetic_limits
 from fixtures.catalog.schema import Format
 from fixtures.gates.verdict import ExitCode
 from tests.suite.gate_runs import Gate, gates

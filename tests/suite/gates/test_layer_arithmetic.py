@@ -22,9 +22,9 @@ from fixtures.gates.arithmetic.arithmetic import LayerArithmetic, layer_arithmet
 from fixtures.gates.arithmetic.layers import judge_arithmetic
 from fixtures.gates.velocity.sqnr import NO_NOISE_DB
 from fixtures.numerics.tensor_core import software_tensor_core
+from fixtures.pipelines.built import Subject
 from fixtures.pipelines.observe import Step
 from fixtures.pipelines.quantize import quantize, quantized_linears
-from fixtures.pipelines.built import Subject
 
 
 class TwoLinears(torch.nn.Module):

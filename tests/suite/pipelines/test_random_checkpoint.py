@@ -13,9 +13,9 @@ from fixtures.catalog.schema import Case, Model
 from fixtures.gates.memory.bytes import storage_bytes
 from fixtures.gates.verdict import Verdict
 from fixtures.pipelines.architecture import ArchitectureError, denoiser_on_meta, linears
+from fixtures.pipelines.built import Pipelines
 from fixtures.pipelines.observe import observe
 from fixtures.pipelines.random_weights import DenoiserOnly, random_denoiser, shared_copy
-from fixtures.pipelines.built import Pipelines
 from tests.suite.gate_runs import Gate, cases, gates
 from tests.suite.toy_models import toy_models
 
