@@ -4,4 +4,4 @@ import pytest
 
 # Before the plugins are imported: plain asserts in fixtures/ then explain themselves as they do in tests.
 pytest.register_assert_rewrite("fixtures")
-pytest_plugins = [f"fixtures.run.plugin.{name}" for name in ("options", "run", "workers", "gates", "terminal")]
+pytest_plugins = ["fixtures.run.plugin"]

@@ -7,24 +7,24 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fixtures.bisect.finding import Doubt, Finding
-from fixtures.bisect.history import Meaning, Point, Purpose
+from fixtures.bisect.search import Doubt, SearchResult
+from fixtures.bisect.trials import Classification, Combination, Purpose
 
-GOOD, BAD, GAP, UNSURE = Meaning.GOOD, Meaning.BAD, Meaning.GAP, Meaning.UNSURE
+GOOD, BAD, GAP, UNSURE = Classification.GOOD, Classification.BAD, Classification.GAP, Classification.UNSURE
 
 
 @dataclass(kw_only=True)
 class World:
     """A truth, and what stands between it and the one who asks."""
 
-    truth: Callable[[Point], bool]
-    gaps: frozenset[Point] = frozenset()
-    lies: Counter[Point] = field(default_factory=Counter)
+    truth: Callable[[Combination], bool]
+    gaps: frozenset[Combination] = frozenset()
+    lies: Counter[Combination] = field(default_factory=Counter)
     """How often a point answers the opposite before it tells the truth."""
-    unsure: Counter[Point] = field(default_factory=Counter)
-    asked: list[Point] = field(default_factory=list)
+    unsure: Counter[Combination] = field(default_factory=Counter)
+    asked: list[Combination] = field(default_factory=list)
 
-    def __call__(self, point: Point, purpose: Purpose) -> Meaning:
+    def __call__(self, point: Combination, purpose: Purpose) -> Classification:
         self.asked.append(point)
         if point in self.gaps:
             return GAP
@@ -43,18 +43,18 @@ class Noisy(World):
 
     def __init__(
         self,
-        truth: Callable[[Point], bool],
+        truth: Callable[[Combination], bool],
         dice: random.Random,
         gaps: float,
         lies: float,
         unsure: float,
-        ends: set[Point],
+        ends: set[Combination],
     ) -> None:
         super().__init__(truth=truth)
         self.dice, self.shares, self.ends = dice, (gaps, lies, unsure), ends
         self.told_lies = False
 
-    def __call__(self, point: Point, purpose: Purpose) -> Meaning:
+    def __call__(self, point: Combination, purpose: Purpose) -> Classification:
         if point not in self.asked:
             gap, lie, unsure = (self.dice.random() < share for share in self.shares)
             if gap and point not in self.ends:
@@ -64,9 +64,9 @@ class Noisy(World):
             self.unsure[point] = self.dice.randint(1, 4) if unsure and point not in self.ends else 0
         return super().__call__(point, purpose)
 
-    def unsettled(self, point: Point) -> bool:
+    def unsettled(self, point: Combination) -> bool:
         return point in self.asked
 
 
-def doubts(finding: Finding) -> set[Doubt]:
+def doubts(finding: SearchResult) -> set[Doubt]:
     return {warning.doubt for warning in finding.warnings}

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from fixtures.report.report import write_summaries
 from PIL import Image, ImageDraw
 
 from fixtures.gates.verdict import RED, Check, against, equals, errored, failed, settle, skipped
-from fixtures.report.report import write_summaries
+from fixtures.results.records import PictureRecord
 from fixtures.results.run import RunFolder, check_records
-from fixtures.results.schema import DeviceRecord, GateRecord, PictureRecord, RunHeader
+from fixtures.results.schema import DeviceRecord, GateRecord, RunHeader
 
 Picture = npt.NDArray[np.uint8]
 
@@ -146,10 +147,12 @@ def _quality(folder: RunFolder, case: str, fmt: str, *, bad: bool, luck: random.
         pictures.append(
             PictureRecord(
                 prompt=prompt,
+                sides=("bf16", fmt),
                 reference=reference_path,
                 candidate=candidate_path,
                 heat_map=heat_path,
                 distance=distance,
+                ceiling=ceiling * 1.8,
             )
         )
     source = "30 clean runs on three instruction sets, worst plus a quarter"

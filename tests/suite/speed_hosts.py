@@ -9,16 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixtures.catalog.schema import Limit
-from fixtures.gates.speed.intervals import LOOK_CONFIDENCE
-from fixtures.gates.speed.speed import (
-    REFERENCE_SECONDS,
-    SLOW_CALLS,
-    SPEEDUP_CHANGE,
-    SpeedSamples,
-    decisive_floors,
-    judge_speed,
-    rounds_needed,
-)
+from fixtures.gates.speed.intervals import LOOK_CONFIDENCE, rounds_needed
+from fixtures.gates.speed.judge import REFERENCE_SECONDS, SLOW_CALLS, SPEEDUP_CHANGE, decisive_floors, judge_speed
+from fixtures.gates.speed.result import Pairs, SpeedResult
 from fixtures.gates.verdict import Check, Verdict, settle
 
 Floats = NDArray[np.float64]
@@ -112,17 +105,17 @@ def gate_run(
     """One night: a baseline of 60 rounds from another process; tonight's pilot, the rounds it asks for, and the second
     look where the first is undecided. `sporadic` is the share of format calls that take half as long again. Returns
     the checks and the number of rounds."""
-    recorded = _samples(HOSTS[host](np.random.default_rng([30, seed, 0]))(60))
+    recorded = _night(_pairs(HOSTS[host](np.random.default_rng([30, seed, 0]))(60)))
     random = np.random.default_rng([30, seed, 1])
     draw = HOSTS[host](random, slowdown)
 
-    def tonight(rounds: int) -> SpeedSamples:
+    def tonight(rounds: int) -> Pairs:
         reference, measured = draw(rounds)
         stalled = random.random(rounds) < sporadic
-        return _samples((reference * reference_slowdown, measured * np.where(stalled, 1.5, 1.0)))
+        return _pairs((reference * reference_slowdown, measured * np.where(stalled, 1.5, 1.0)))
 
-    def judged(samples: SpeedSamples) -> list[Check]:
-        return judge_speed(samples=samples, limits=LIMITS, baseline=recorded, format="fp8", arithmetic="native")
+    def judged(pairs: Pairs) -> list[Check]:
+        return judge_speed(_night(pairs), LIMITS, recorded)
 
     rounds = rounds_needed(
         tonight(8).ratio(LOOK_CONFIDENCE),
@@ -131,14 +124,19 @@ def gate_run(
         minimum=10,
         maximum=MAXIMUM,
     )
-    samples = tonight(rounds)
-    if settle(judged(samples)).verdict is Verdict.UNSURE and rounds < MAXIMUM:
-        samples = samples.joined(tonight(MAXIMUM - rounds))
-    return judged(samples), len(samples.seconds)
+    pairs = tonight(rounds)
+    if settle(judged(pairs)).verdict is Verdict.UNSURE and rounds < MAXIMUM:
+        pairs = pairs.joined(tonight(MAXIMUM - rounds))
+    return judged(pairs), len(pairs.seconds)
 
 
-def _samples(pair: tuple[Floats, Floats]) -> SpeedSamples:
-    return SpeedSamples(reference_seconds=tuple(pair[0] / 1e3), seconds=tuple(pair[1] / 1e3))
+def _pairs(milliseconds: tuple[Floats, Floats]) -> Pairs:
+    reference, measured = milliseconds
+    return Pairs(seconds=(measured / 1e3).tolist(), reference_seconds=(reference / 1e3).tolist())
+
+
+def _night(pairs: Pairs) -> SpeedResult:
+    return SpeedResult(format="fp8", arithmetic="native", wall=pairs)
 
 
 NIGHTS: tuple[dict[str, float], ...] = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,10 @@ from types import ModuleType
 import nox
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from fixtures import ROOT
+from fixtures.catalog import LANES
+from fixtures.run import launch
+from fixtures.run.launch import PROGRAMS, Launch, Suite
 
 
 def load_noxfile() -> ModuleType:
@@ -30,41 +32,16 @@ def load_noxfile() -> ModuleType:
 noxfile = load_noxfile()
 
 
-class Quiet:
-    """A nox session without nox: it runs nothing and remembers what it was told."""
-
-    name = "gate"
-
-    def __init__(self, *, install_only: bool = False) -> None:
-        self.said: list[str] = []
-        self._install_only = install_only
-
-    def run(self, *command: str, log: bool) -> bool | None:
-        return None if self._install_only else True
-
-    def log(self, text: str) -> None:
-        self.said.append(text)
-
-    warn = log
-
-
-def suite(*arguments: str) -> tuple[str, list[str], list[str]]:
-    made: tuple[str, list[str], list[str]] = noxfile.Suite(sys.executable, [], list(arguments))
-    return made
-
-
 def run_nox(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nox", "--envdir", str(home), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_sessions_explain_themselves_in_one_sentence() -> None:
-    sessions = {name: value for name, value in vars(noxfile).items() if hasattr(value, "venv_backend")}
-    assert {"gate", "b200", "hopper", "cpu", "tests", "bisect", "compare", "rebaseline", "report", "lint"} <= set(
-        sessions
-    )
-    for name, session in sessions.items():
-        assert re.fullmatch(r"[A-Z].*[.`]", (session.__doc__ or "").splitlines()[0]), name
+    lanes = {lane.session for lane in LANES.values()}
+    assert set(noxfile.SESSIONS) == {*lanes, *PROGRAMS, "lint"}
+    for name, sentence in noxfile.SESSIONS.items():
+        assert re.fullmatch(r"[A-Z].*[.`]", sentence.splitlines()[0]), name
 
 
 def test_no_session_lists_the_sessions(tmp_path: Path) -> None:
@@ -73,60 +50,58 @@ def test_no_session_lists_the_sessions(tmp_path: Path) -> None:
     assert "gate -> Judge the stack" in done.stdout
 
 
-@pytest.mark.parametrize("code", [1, 2, 4, 5, 6, 7, 8])
+def launched(*arguments: str, session: str = "gate", where: Path = ROOT) -> Launch:
+    return Launch(session=session, home=where, typed_in=where, given=arguments)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 6, 7, 8])
 def test_exit_code_of_pytest_is_exit_code_of_nox(code: int) -> None:
-    with pytest.raises(SystemExit) as left:
-        noxfile.run(Quiet(), suite(), "-c", f"raise SystemExit({code})")
-    assert left.value.code == code
+    assert noxfile.patient([sys.executable, "-c", f"raise SystemExit({code})"]) == code
+    assert launched()._call(sys.executable, ["-c", f"raise SystemExit({code})"]) == code
 
 
-def test_green_goes_on() -> None:
-    noxfile.run(Quiet(), suite(), "-c", "")
+def test_install_only_runs_nothing(tmp_path: Path) -> None:
+    done = run_nox("-s", "gate", "--install-only", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not any(tmp_path.glob("*/bin"))
 
 
-def test_install_only_runs_nothing() -> None:
-    noxfile.run(Quiet(install_only=True), suite(), "-c", "raise SystemExit(1)")
-
-
-def test_command_gets_overrides_and_finds_our_fixtures(tmp_path: Path) -> None:
-    answer = tmp_path / "answer"
-    program = f"import os, fixtures; open({str(answer)!r}, 'w').write(os.environ['GATE_OVERRIDES'] + fixtures.__file__)"
-    made = noxfile.Suite(sys.executable, ["torchao 0.17.0 (override; pinned ==0.18.0)"], [])
-    noxfile.run(Quiet(), made, "-c", program)
-    assert answer.read_text() == f'["{made.overrides[0]}"]{ROOT / "fixtures" / "__init__.py"}'
-
-
-def test_environment_is_the_repositorys_own_wherever_the_command_runs(tmp_path: Path) -> None:
-    link = ROOT / "results" / f"python-{tmp_path.name}"
-    link.parent.mkdir(exist_ok=True)
-    link.symlink_to(sys.executable)
-    try:
-        made = noxfile.Suite(str(link.relative_to(ROOT)), [], [])
-        program = f"import os; open({str(tmp_path / 'answer')!r}, 'w').write(os.getcwd())"
-        noxfile.run(Quiet(), made, "-c", program, folder=tmp_path)
-    finally:
-        link.unlink()
-    assert (tmp_path / "answer").read_text() == str(tmp_path)
+def test_command_gets_overrides_and_finds_our_fixtures_wherever_it_runs(tmp_path: Path) -> None:
+    answer, override = tmp_path / "answer", '[{"package": "torchao", "given": "0.17.0", "pinned": "0.18.0"}]'
+    program = (
+        "import os, fixtures\n"
+        f"open({str(answer)!r}, 'w').write(os.environ['GATE_OVERRIDES'] + fixtures.__file__ + os.getcwd())"
+    )
+    made = Suite(python=sys.executable, overrides=override, arguments=())
+    assert launched()._call(sys.executable, ["-c", program], suite=made, folder=tmp_path) == 0
+    assert answer.read_text() == f"{override}{ROOT / 'fixtures' / '__init__.py'}{tmp_path}"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("inherited", ["default_int_handler", "SIG_IGN"])  # as from a script's `&`
 def test_kill_reaches_the_run_as_an_interrupt_that_lets_it_finish(tmp_path: Path, inherited: str) -> None:
+    """Through both processes that stand between the shell and the run."""
     answer = tmp_path / "answer"
     child = f"""
 import os, signal, sys, time
 try:
-    os.kill(os.getppid(), signal.SIGTERM)
+    os.kill(int(os.environ["TOLD"]), signal.SIGTERM)
     time.sleep(60)
 except KeyboardInterrupt:
     open({str(answer)!r}, "w").write("wrote what it had")
     sys.exit(2)
 """
+    between = (
+        "import subprocess, sys\n"
+        "from fixtures.run.launch import wait\n"
+        f"raise SystemExit(wait(subprocess.Popen([sys.executable, '-c', {child!r}])))"
+    )
     parent = (
-        "import signal\n"
-        "from tests.suite.test_noxfile import Quiet, noxfile, suite\n"
+        "import os, signal, sys\n"
+        "from tests.suite.test_noxfile import noxfile\n"
         f"signal.signal(signal.SIGINT, signal.{inherited})\n"
-        f"raise SystemExit(noxfile.call(Quiet(), suite(), '-c', {child!r}))"
+        "os.environ['TOLD'] = str(os.getpid())\n"
+        f"raise SystemExit(noxfile.patient([sys.executable, '-c', {between!r}]))"
     )
     command = [sys.executable, "-c", parent]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=120)
@@ -134,9 +109,11 @@ except KeyboardInterrupt:
     assert done.returncode == 2
 
 
-def test_signal_reads_as_in_a_shell() -> None:
-    assert noxfile.exit_status(-signal.SIGKILL) == 137
-    assert noxfile.exit_status(6) == 6
+def test_lanes_have_the_session_and_the_arguments_that_they_name() -> None:
+    for lane in LANES.values():
+        assert "--lane" in lane.arguments or lane.session in PROGRAMS, lane.name
+        asked = launched(*lane.asked_by, session=lane.session)._lane()
+        assert asked == (None if lane.session in PROGRAMS else lane), lane.name
 
 
 @pytest.mark.parametrize(
@@ -147,11 +124,11 @@ def test_signal_reads_as_in_a_shell() -> None:
         (["--baselines", "baselines"], "tests/gate"),
         (["tests/gate/test_nowhere.py"], "tests/gate"),
         (["tests/suite/test_noxfile.py"], None),
-        (["tests/suite/test_noxfile.py::test_green_goes_on", "-x"], None),
+        (["tests/suite/test_noxfile.py::test_no_session_lists_the_sessions", "-x"], None),
     ],
 )
 def test_named_tests_replace_the_default_ones(arguments: list[str], expected: str | None) -> None:
-    assert noxfile.targets(arguments, "tests/gate") == ([expected] if expected else [])
+    assert launch.targets(arguments, "tests/gate") == ([expected] if expected else [])
 
 
 H200_BY_NVML = """
@@ -191,7 +168,7 @@ def test_b200_without_sm_100_is_red_and_installs_nothing(tmp_path: Path, monkeyp
     ],
 )
 def test_reason_is_read_as_pytest_reads_it(arguments: list[str], expected: str) -> None:
-    assert noxfile.reason(arguments) == expected
+    assert launch.reason(arguments) == expected
 
 
 def test_rebaseline_without_a_reason_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
@@ -218,7 +195,7 @@ def test_bad_override_ends_in_one_sentence(tmp_path: Path, arguments: list[str],
 
 
 def test_user_variables_win_over_defaults() -> None:
-    told = noxfile.variables({"TORCH_HOME": "/models", "PYTHONUNBUFFERED": "0", "PYTHONPATH": "/mine"})
+    told = launch.variables({"TORCH_HOME": "/models", "PYTHONUNBUFFERED": "0", "PYTHONPATH": "/mine"})
     assert told["TORCH_HOME"] == "/models"
     assert told["PYTHONUNBUFFERED"] == "0"
     assert told["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/mine"]
@@ -240,4 +217,4 @@ def test_noxfile_imports_nothing_of_ours() -> None:
     ],
 )
 def test_bare_words_select_cases(arguments: list[str], expected: list[str]) -> None:
-    assert noxfile.selected(arguments) == expected
+    assert launch.selected(arguments) == expected

@@ -38,7 +38,7 @@ class StandIn:
                 for one in self.issues.values()
                 if one["state"] == asked["state"] and asked["labels"] in one["labels"]
             ]
-            return 200, found if asked["page"] == "1" else []
+            return 200, found
         if method == "POST" and match[2]:
             self.comments.setdefault(number, []).append(content["body"])
             return 201, {}
@@ -59,7 +59,7 @@ def tracker_on_this_machine() -> Iterator[StandIn]:
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             held.received.append(f"{self.command} {self.path} {body.decode()}")
-            allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+            allowed = self.headers.get("Authorization") == f"token {TOKEN}"
             status, content = held.answer(self.command, self.path, json.loads(body or b"{}")) if allowed else (401, {})
             said = json.dumps(content).encode()
             self.send_response(status)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.bisect.finding import Doubt, Settings, Status
-from fixtures.bisect.history import Point, settle
-from fixtures.bisect.search import search, step_back
+from fixtures.bisect.search import Doubt, SearchSettings, SearchStatus, search, step_back
+from fixtures.bisect.trials import Combination, majority
 from tests.suite.bisect_worlds import BAD, GAP, GOOD, UNSURE, World, doubts
 
 
@@ -37,24 +36,26 @@ def test_every_single_fixed_release_is_noticed_where_the_survey_covers_the_range
 def test_all_versions_between_that_cannot_be_judged_make_a_range() -> None:
     world = World(truth=lambda point: point[0] >= 4, gaps=frozenset((i,) for i in (2, 3, 4, 5)))
     found = search(sizes=(9,), probe=world)
-    assert found.status is Status.RANGE
+    assert found.status is SearchStatus.RANGE
     assert [(change.low, change.high) for change in found.culprits[0].changes] == [(1, 6)]
 
 
 def test_a_row_of_broken_nightlies_is_jumped() -> None:
     """30 of 60 nightlies broken, the culprit beyond them: halving goes around them."""
     world = World(truth=lambda point: point[0] >= 55, gaps=frozenset((i,) for i in range(15, 46)))
-    found = search(sizes=(60,), probe=world, settings=Settings(survey=0))
+    found = search(sizes=(60,), probe=world, settings=SearchSettings(survey=0))
     assert found.culprits[0].changes[0].high == 55
-    assert found.history.gaps() <= 5
-    assert found.searched <= found.bound + found.history.gaps()
+    assert found.trials.gaps() <= 5
+    assert found.searched <= found.bound + found.trials.gaps()
 
 
 @pytest.mark.parametrize(
     ("truth", "status"),
-    [(lambda _: True, Status.GOOD_NOT_REPRODUCED), (lambda _: False, Status.BAD_NOT_REPRODUCED)],
+    [(lambda _: True, SearchStatus.GOOD_NOT_REPRODUCED), (lambda _: False, SearchStatus.BAD_NOT_REPRODUCED)],
 )
-def test_ends_that_are_not_reproduced_stop_the_search(truth: Callable[[Point], bool], status: Status) -> None:
+def test_ends_that_are_not_reproduced_stop_the_search(
+    truth: Callable[[Combination], bool], status: SearchStatus
+) -> None:
     world = World(truth=truth)
     found = search(sizes=(8, 3), probe=world)
     assert found.status is status
@@ -64,7 +65,7 @@ def test_ends_that_are_not_reproduced_stop_the_search(truth: Callable[[Point], b
 
 def test_an_end_that_is_a_gap_stops_the_search_after_one_look() -> None:
     world = World(truth=lambda point: point[0] >= 2, gaps=frozenset({(4,)}))
-    assert search(sizes=(4,), probe=world).status is Status.BAD_NOT_REPRODUCED
+    assert search(sizes=(4,), probe=world).status is SearchStatus.BAD_NOT_REPRODUCED
     assert world.asked == [(0,), (4,)]
 
 
@@ -86,25 +87,25 @@ def test_a_flaky_point_is_asked_until_one_side_leads_and_is_reported() -> None:
 def test_a_point_that_stays_undecided_is_repeated_and_then_skipped() -> None:
     world = World(truth=lambda point: point[0] >= 3, unsure=Counter({(3,): 99}))
     found = search(sizes=(6,), probe=world)
-    assert found.status is Status.RANGE
+    assert found.status is SearchStatus.RANGE
     assert [(change.low, change.high) for change in found.culprits[0].changes] == [(2, 4)]
     assert world.asked.count((3,)) == 3
 
 
 def test_votes_settle_by_a_lead_of_two() -> None:
-    assert settle([]) is None
-    assert settle([GAP, GOOD]) is GOOD
-    assert settle([UNSURE, GAP]) is UNSURE
-    assert settle([GOOD, BAD]) is UNSURE
-    assert settle([BAD, GOOD, GOOD]) is UNSURE
-    assert settle([BAD, GOOD, GOOD, GOOD]) is GOOD
+    assert majority([]) is None
+    assert majority([GAP, GOOD]) is GOOD
+    assert majority([UNSURE, GAP]) is UNSURE
+    assert majority([GOOD, BAD]) is UNSURE
+    assert majority([BAD, GOOD, GOOD]) is UNSURE
+    assert majority([BAD, GOOD, GOOD, GOOD]) is GOOD
 
 
 def test_stepping_back_finds_a_good_version_in_doubling_steps() -> None:
     world = World(truth=lambda point: point[0] >= 40)
-    index, history = step_back(last=60, probe=world)
+    index, trials = step_back(last=60, probe=world)
     assert index == 28
-    assert [vote.point[0] for vote in history.votes] == [59, 58, 56, 52, 44, 28]
+    assert [trial.at[0] for trial in trials.all] == [59, 58, 56, 52, 44, 28]
     assert step_back(last=3, probe=World(truth=lambda _: True))[0] is None
     assert step_back(last=0, probe=world)[0] is None
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fixtures.bisect.finding import Doubt, Finding, Settings, Status
-from fixtures.bisect.history import Point
-from fixtures.bisect.search import search
+from fixtures.bisect.search import Doubt, SearchResult, SearchSettings, SearchStatus, search
+from fixtures.bisect.trials import Combination
 from tests.suite.bisect_worlds import Noisy, World, doubts
 
 
-def assert_claims_hold(finding: Finding, truth: Callable[[Point], bool]) -> None:
+def assert_claims_hold(finding: SearchResult, truth: Callable[[Combination], bool]) -> None:
     """What is shown as good is good, and what is shown as bad is bad."""
     for culprit in finding.culprits:
         assert not truth(culprit.good)
@@ -27,9 +26,9 @@ def test_one_axis_is_found_exactly_for_every_size_and_culprit() -> None:
     for last in range(1, 40):
         for culprit in range(1, last + 1):
             world = World(truth=lambda point, at=culprit: point[0] >= at)  # type: ignore[misc]
-            found = search(sizes=(last,), probe=world, settings=Settings(survey=0))
+            found = search(sizes=(last,), probe=world, settings=SearchSettings(survey=0))
             change = found.culprits[0].changes[0]
-            assert (found.status, change.low, change.high) == (Status.FOUND, culprit - 1, culprit)
+            assert (found.status, change.low, change.high) == (SearchStatus.FOUND, culprit - 1, culprit)
             assert not found.warnings
             assert found.searched <= found.bound
             assert len(world.asked) <= 2 + found.bound + 2
@@ -54,7 +53,7 @@ def test_one_guilty_package_among_several_is_named_with_its_version(seed: int) -
         ] == [[(axis, at - 1, at)]]
         assert not found.warnings
         assert found.searched <= found.bound
-        assert len(set(world.asked)) <= 2 + found.bound + 2 + Settings().survey + 4
+        assert len(set(world.asked)) <= 2 + found.bound + 2 + SearchSettings().survey + 4
 
 
 def with_two_guilty(dice: random.Random) -> Iterator[tuple[tuple[int, ...], dict[int, int]]]:
@@ -73,7 +72,7 @@ def with_two_guilty(dice: random.Random) -> Iterator[tuple[tuple[int, ...], dict
 def test_two_packages_that_are_bad_only_together_are_both_named(seed: int) -> None:
     for sizes, at in with_two_guilty(random.Random(100 + seed)):
 
-        def truth(point: Point, at: dict[int, int] = at) -> bool:
+        def truth(point: Combination, at: dict[int, int] = at) -> bool:
             return all(point[axis] >= index for axis, index in at.items())
 
         found = search(sizes=sizes, probe=World(truth=truth))
@@ -87,7 +86,7 @@ def test_two_packages_that_are_bad_only_together_are_both_named(seed: int) -> No
 def test_two_packages_that_are_each_guilty_are_both_named(seed: int) -> None:
     for sizes, at in with_two_guilty(random.Random(200 + seed)):
 
-        def truth(point: Point, at: dict[int, int] = at) -> bool:
+        def truth(point: Combination, at: dict[int, int] = at) -> bool:
             return any(point[axis] >= index for axis, index in at.items())
 
         found = search(sizes=sizes, probe=World(truth=truth))
@@ -100,7 +99,7 @@ def test_two_packages_that_are_each_guilty_are_both_named(seed: int) -> None:
 def test_gaps_noise_and_lies_never_name_a_wrong_culprit_without_a_warning(seed: int) -> None:
     """At most one lie a point, which is what one confirmation can undo; gaps and undecided answers in any number."""
     dice = random.Random(300 + seed)
-    statuses: Counter[Status] = Counter()
+    statuses: Counter[SearchStatus] = Counter()
     for _ in range(500):
         sizes = sizes_of(dice, dice.randint(1, 3))
         moving = [i for i, last in enumerate(sizes) if last]
@@ -108,7 +107,7 @@ def test_gaps_noise_and_lies_never_name_a_wrong_culprit_without_a_warning(seed: 
         at = {axis: dice.randint(1, sizes[axis]) for axis in guilty}
         together = dice.random() < 0.5
 
-        def truth(point: Point, at: dict[int, int] = at, together: bool = together) -> bool:
+        def truth(point: Combination, at: dict[int, int] = at, together: bool = together) -> bool:
             hits = [point[axis] >= index for axis, index in at.items()]
             return all(hits) if together else any(hits)
 
@@ -117,7 +116,7 @@ def test_gaps_noise_and_lies_never_name_a_wrong_culprit_without_a_warning(seed: 
         found = search(sizes=sizes, probe=world)
         statuses[found.status] += 1
         lied = bool(doubts(found) & {Doubt.FLAKY, Doubt.UNCONFIRMED, Doubt.NOT_MONOTONIC})
-        if found.status in {Status.FOUND, Status.RANGE}:
+        if found.status in {SearchStatus.FOUND, SearchStatus.RANGE}:
             assert_claims_hold(found, truth)
             for culprit in found.culprits:
                 for change in culprit.changes:
@@ -130,4 +129,4 @@ def test_gaps_noise_and_lies_never_name_a_wrong_culprit_without_a_warning(seed: 
                             assert inner in world.gaps or world.unsettled(inner)
         else:
             assert world.told_lies
-    assert statuses[Status.FOUND] > 150
+    assert statuses[SearchStatus.FOUND] > 150

@@ -33,8 +33,7 @@ from fixtures.catalog.lanes import B200, CPU
 from fixtures.catalog.limits import Limits, TwoLimits, limits_of
 from fixtures.catalog.metrics import METRICS
 from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit
-from fixtures.gates.speed.costs import COST_QUANTITIES
-from fixtures.gates.speed.speed import QUANTITIES
+from fixtures.gates.speed.judge import QUANTITIES
 
 ROOT = Path(__file__).resolve().parents[3]
 DRAWN: tuple[Checkpoint, ...] = ("tiny", "hub")
@@ -47,7 +46,7 @@ JUDGED = {
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},
     "compile": {"compiled against eager"},
-    "speed": {*QUANTITIES, *COST_QUANTITIES},
+    "speed": {*QUANTITIES},
 }
 """Gate -> the quantities that it judges against a limit."""
 
@@ -163,7 +162,7 @@ def test_every_quantity_of_a_tiny_checkpoint_has_its_limit(name: str) -> None:
     unasked |= set() if sampling.sound_rate else {"sound_mean", "sound_worst", "sound_to_stored"}
     for case in cases_of(LANES["cpu"], model_names=[name]):
         for gate in gates_of(case, first_batch=1):
-            for quantity in JUDGED.get(gate.name, set()) - {"peak", *QUANTITIES, *COST_QUANTITIES} - unasked:
+            for quantity in JUDGED.get(gate.name, set()) - {"peak", *QUANTITIES} - unasked:
                 for metric in METRICS:
                     found = limits_of(case, gate.name, machine=CPU.kind, metric=metric).get(quantity)
                     assert found is not None, f"{case.id}: no limit for {gate.name} {quantity} with {metric}"

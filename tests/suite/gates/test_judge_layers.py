@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fixtures.gates.arithmetic.layers import FEW_VALUES_DB, MANY_VALUES, judge_arithmetic
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fixtures.catalog.schema import Limit
-from fixtures.gates.arithmetic.layers import FEW_VALUES_DB, MANY_VALUES, judge_arithmetic
 from fixtures.gates.verdict import Verdict, settle
 
 FLOORS = {"weight": 15.0, "activation": 16.0}

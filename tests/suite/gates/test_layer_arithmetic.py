@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.gates.arithmetic.arithmetic import LayerArithmetic, layer_arithmetic, sqnr_db
+from fixtures.gates.arithmetic.layers import judge_arithmetic
+from fixtures.gates.velocity.sqnr import NO_NOISE_DB
 from torchao.prototype.mx_formats import nvfp4_tensor
 
 from fixtures.catalog import FORMATS, limit_for
 from fixtures.catalog.common_limits import COMMON_LIMITS
 from fixtures.catalog.models.flux1_dev import MODEL
 from fixtures.catalog.schema import Case, Limit, Selection
-from fixtures.gates.arithmetic.arithmetic import LayerArithmetic, layer_arithmetic, sqnr_db
-from fixtures.gates.arithmetic.layers import judge_arithmetic
-from fixtures.gates.velocity.sqnr import NO_NOISE_DB
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.built import Subject
 from fixtures.pipelines.observe import Step

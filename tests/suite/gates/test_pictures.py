@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from fixtures.gates.pictures.images import as_stored, from_image, to_image
 from fixtures.gates.pictures.metric import (
     MetricName,
     MetricUnavailable,
@@ -23,7 +24,7 @@ from fixtures.gates.pictures.metric import (
     shows_something,
     trunk_at_hand,
 )
-from fixtures.report.pictures import as_stored, from_image, heat_image, to_image
+from fixtures.report.pictures import heat_image
 
 Pictures = npt.NDArray[np.float32]
 KNOWN = Path(__file__).resolve().parents[4] / "shared" / "lpips-reference"

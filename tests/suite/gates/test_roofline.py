@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from fixtures.catalog import FORMATS, models
+from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Model
-from fixtures.gates.roofline.work import Product, Rates, Work, bound, count, count_call
+from fixtures.gates.base import conclude
+from fixtures.gates.roofline import GATE
+from fixtures.gates.roofline.counting import count, count_call
+from fixtures.gates.roofline.gate import RooflineResult
+from fixtures.gates.roofline.work import Product, Rates, Work, bound
+from fixtures.gates.verdict import Verdict, settle
+from tests.suite.contexts import UNRECORDED, context, tiny
 
 MODELS = models()
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -165,3 +172,20 @@ def test_bounds_do_not_depend_on_the_batch_size(work: Work, batch_size: int) -> 
 def test_no_work_has_no_bound() -> None:
     with pytest.raises(ValueError, match="no matrix product was counted"):
         bound(Work(products=(), other_flops=0), MXFP8)
+
+
+@given(floors=st.lists(st.floats(1, 3), max_size=3), published=st.none() | st.floats(1, 3))
+def test_only_promises_below_the_bound_pass(floors: list[float], published: float | None) -> None:
+    now = RooflineResult(bound_flops=2.5, bound_traffic=2.0, floors=floors, published=published)
+    promised = [*floors, *([] if published is None else [published])]
+    checks = GATE.judge(now, Limits(), UNRECORDED)
+    assert (settle(checks).verdict is Verdict.PASS) == all(value <= 2.0 for value in promised)
+    assert len(checks) == max(1, len(promised)), "the bound itself is judged where nobody promises"
+
+
+def test_the_catalogs_promises_are_judged_and_the_work_is_counted_once() -> None:
+    ctx = context(tiny("nvfp4", checkpoint="meta"))
+    found = conclude(GATE, ctx)
+    assert found.judgement.verdict is Verdict.PASS
+    assert [check.name for check in found.judgement.checks] == ["speedup floor", "published speedup"]
+    assert ctx.shared.get(("work", "flux1-dev"), lambda: None) == work_of("flux1-dev")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fixtures.gates.speed.speed import REFERENCE_SECONDS, SLOW_CALLS, SPEEDUP_CHANGE
+from fixtures.gates.speed.judge import REFERENCE_SECONDS, SLOW_CALLS, SPEEDUP_CHANGE
 from fixtures.gates.verdict import Verdict, settle
 from tests.suite.speed_estimators import CANDIDATES, score
 from tests.suite.speed_hosts import HOSTS, MAXIMUM, gate_run

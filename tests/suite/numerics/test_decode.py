@@ -66,7 +66,7 @@ def test_rows_that_threads_share_are_decoded_as_by_one(fmt: str, monkeypatch: py
         return decode_operand(elements, scales, fmt, rows=rows, cols=cols, swizzled=True)
 
     alone = decoded()
-    monkeypatch.setattr("fixtures.gates.arithmetic.rows.SHARED_FROM", 1)
+    monkeypatch.setattr("fixtures.numerics.rows.SHARED_FROM", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 5)
     np.testing.assert_array_equal(decoded(), alone)
 

@@ -8,9 +8,9 @@ import torch
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.schema import Selection
-from fixtures.gates.arithmetic.arithmetic import sqnr_db
 from fixtures.numerics.decode import Float64, decode_weight, values
 from fixtures.numerics.ideal import KINDS, ideal
+from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.quantize import config_of, quantize, weight_of
 
@@ -74,7 +74,7 @@ def test_rows_that_threads_share_come_out_as_from_one(name: str, monkeypatch: py
     x = np.random.default_rng(3).standard_normal((77, 128)) * np.geomspace(1e-3, 1e3, 77)[:, None]
     alone = ideal(name, x)
     assert alone is not None
-    monkeypatch.setattr("fixtures.gates.arithmetic.rows.SHARED_FROM", 1)
+    monkeypatch.setattr("fixtures.numerics.rows.SHARED_FROM", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 5)
     shared = ideal(name, x)
     assert shared is not None

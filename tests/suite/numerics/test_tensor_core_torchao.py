@@ -13,8 +13,8 @@ from torchao.prototype.mx_formats import MXDynamicActivationMXWeightConfig, NVFP
 from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
 from torchao.quantization.quantize_.common.kernel_preference import KernelPreference
 
-from fixtures.gates.arithmetic.arithmetic import sqnr_db
 from fixtures.numerics.decode import decode_operands, decode_weight, values
+from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.tensor_core import Multiplication, TensorCore, software_tensor_core
 from tests.suite.tensor_core_cases import DEVICES
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.report.figures import bullet, line_chart, strip_plot, time_bar
 from PIL import Image
 
 from fixtures.gates.verdict import against, equals, errored
 from fixtures.report import report
-from fixtures.report.embed import embed, picture_check
-from fixtures.report.figures import bullet, line_chart, strip_plot, time_bar
+from fixtures.report.embed import embed
 from fixtures.report.page import page as page_of
 from fixtures.report.speedups import bars
+from fixtures.results.records import PictureRecord
 from fixtures.results.run import RunFolder, check_records, read_run
-from fixtures.results.schema import PictureRecord
 from tests.suite.record_samples import CASES, header, record, write_run
 
 VOID = {"meta", "img", "input", "br", "link"}
@@ -152,7 +152,8 @@ def hostile(root: Path) -> Path:
     folder.write_header(
         header("run", overrides=[EVIL], stack={EVIL: EVIL}, command=[EVIL], cases=[EVIL, "other" + EVIL], lane=EVIL)
     )
-    picture = PictureRecord(prompt=EVIL, reference=EVIL, candidate=EVIL, heat_map=EVIL, distance=0.5)
+    shown = dict.fromkeys(("prompt", "reference", "candidate", "heat_map"), EVIL)
+    picture = PictureRecord(**shown, sides=(EVIL, EVIL), distance=0.5)
     checks = [
         against(EVIL, 0.5, ceiling=0.1, unit=EVIL, source=EVIL, note=EVIL),
         errored(EVIL, EVIL),
@@ -293,15 +294,6 @@ def test_charts_stay_inside_their_frame(values: list[float]) -> None:
     points = re.findall(r'points="([^"]*)"', chart)
     assert len(points[1].split()) == len(values)
     assert all(0 <= number <= 360 for number in numbers(strip_plot({"bf16": values, "nvfp4": values}, of="seconds")))
-
-
-def test_a_picture_is_judged_by_the_ceiling_of_the_worst() -> None:
-    checks = check_records([against("mean", 0.2, ceiling=0.3), against("worst", 0.4, ceiling=0.5)])
-    judge = picture_check(checks, [0.1, 0.4])
-    assert judge is not None
-    assert judge.name == "worst"
-    assert picture_check(checks, [0.1]) is None
-    assert picture_check(checks, []) is None
 
 
 # ---- speedups and what moved ---------------------------------------------------------------------------------------

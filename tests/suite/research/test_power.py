@@ -144,7 +144,7 @@ def test_nights_pair_every_process_with_every_other_and_name_their_slowdowns() -
         slower = {HEALTHY: 1.0, "fp8 device 5": 1.05, "exactly 10 %": 1.1}[name]
         assert now.wall.seconds[0] / then.wall.seconds[0] == pytest.approx(slower)
         assert now.device is not None
-        assert (len(now.wall.seconds), len(now.device.samples.seconds)) == (30, 20)
+        assert (len(now.wall.seconds), len(now.device.seconds)) == (30, 20)
 
 
 def test_a_process_with_too_few_rounds_is_left_out_and_equal_seeds_give_equal_nights() -> None:

@@ -30,7 +30,7 @@ def test_only_the_gate_of_the_format_that_varies_is_red(gate: Gate, patch: Patch
     again, elsewhere = "second picture of this process", "picture of a new process"
     healthy = outcome.record("determinism", BF16)
     assert [check.name for check in healthy.checks] == [again, elsewhere]
-    assert len(str(healthy.details["new_process"])) == 64
+    assert len(str(healthy.result["new_process"])) == 64
 
     noisy = outcome.record("determinism", NVFP4)
     assert noisy.verdict == "fail"

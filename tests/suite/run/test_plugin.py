@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from fixtures.catalog import GATES, LANES, UnknownName, models
-from fixtures.catalog.schema import Case, Gate
+from fixtures.catalog import LANES, UnknownName, models
+from fixtures.catalog.schema import Case
 from fixtures.faults.in_selection import nothing_is_quantized
 from fixtures.faults.patching import Patch
-from fixtures.run.selection import plan as plan_of
+from fixtures.gates.registry import AnyGate
+from fixtures.gates.registry import gates as every_gate
+from fixtures.run.options import RunOptions
+from fixtures.run.plan import plan as plan_of
 from tests.suite import gate_runs
 from tests.suite.gate_runs import BF16, NVFP4, NVFP4_BS2, cases, gates
 
 
-def plan(lane: str = "cpu", **options: Any) -> dict[Case, list[Gate]]:
+def plan(lane: str = "cpu", **options: Any) -> dict[Case, tuple[AnyGate, ...]]:
     """The plan of a run with these options."""
-    defaults: dict[str, Any] = {
-        "model": [],
-        "format": [],
-        "batch": [],
-        "case": [],
-        "gate": [],
-        "checkpoint": None,
-        "compile_mode": None,
-        "rehearse": None,
-    }
-    return plan_of(SimpleNamespace(**{**defaults, **options}), lane)
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return plan_of(RunOptions(lane=lane, **given), "cpu").gates
 
 
-def ids(found: dict[Case, list[Gate]]) -> list[str]:
+def ids(found: dict[Case, tuple[AnyGate, ...]]) -> list[str]:
     """The cases' ids, in their order."""
     return [case.id for case in found]
 
@@ -41,11 +34,12 @@ def ids(found: dict[Case, list[Gate]]) -> list[str]:
 @pytest.mark.parametrize("lane", list(LANES))
 def test_a_lane_runs_whole_cases_and_each_gate_in_its_order(lane: str) -> None:
     found = plan(lane)
-    order = list(GATES.values())
     for case, named in found.items():
         assert named
-        assert named == sorted(named, key=order.index), case
-    assert {gate.name for named in found.values() for gate in named} == set(GATES)
+        assert list(named) == sorted(named, key=lambda gate: gate.order), case
+    drawn = LANES[lane].checkpoint != "random"
+    spoken = {gate.name for named in found.values() for gate in named}
+    assert spoken == {name for name, gate in every_gate().items() if drawn or "random" in gate.applies.checkpoints}
     assert {case.model for case in found} == set(models())
 
 
@@ -121,7 +115,7 @@ def test_a_run_leaves_its_verdicts_for_other_programs(gate: gate_runs.Gate) -> N
     header = json.loads((outcome.folder / "run.json").read_text())
     assert header["planned"] == 4
     assert header["cases"] == [BF16, NVFP4]
-    assert header["metric"] == gate_runs.METRIC
+    assert header["metric"] == "", "nothing compared pictures"
     assert header["finished_at"]
 
 
@@ -143,7 +137,9 @@ def test_collecting_alone_judges_nothing_and_is_no_failure(gate: gate_runs.Gate)
 
 
 def test_overrides_of_the_stack_stand_in_the_header(gate: gate_runs.Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE_OVERRIDES", json.dumps(["torchao 0.17.0"]))
+    override = {"package": "torchao", "given": "0.17.0", "pinned": "0.18.0"}
+    monkeypatch.setenv("GATE_OVERRIDES", json.dumps([override]))
     outcome = gate(*cases(BF16), *gates("calls"))
-    assert outcome.says("overridden: torchao 0.17.0")
-    assert json.loads((outcome.folder / "run.json").read_text())["overrides"] == ["torchao 0.17.0"]
+    assert outcome.says("overridden: torchao 0.17.0 (override; pinned ==0.18.0)")
+    assert json.loads((outcome.folder / "run.json").read_text())["overrides"] == [override]
+    assert outcome.record("calls").reproduce[:6] == ["nox", "-s", "gate", "--", "--torchao", "0.17.0"]

@@ -11,7 +11,7 @@ from fixtures.catalog import LANES, cases_of, models
 from fixtures.gates.verdict import Verdict
 from fixtures.machine.hardware import Machine
 from fixtures.results.run import read_run
-from tests.suite.gate_runs import Gate, gates
+from tests.suite.gate_runs import METRIC, Gate, gates
 
 B200 = Machine(
     kind="b200",
@@ -35,9 +35,9 @@ def collected(outcome_text: str) -> list[str]:
 def test_rehearsal_and_lane_collect_the_same_cases_in_the_same_order(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearsed = gate("--rehearse", "b200", "--collect-only", "-q")
+    rehearsed = gate("--machine", "auto", "--lane", "b200-rehearsal", "--collect-only", "-q")
     monkeypatch.setattr("fixtures.run.session.detect", lambda requested: B200)
-    lane = gate("--machine", "b200", "--checkpoint", "hub", "--no-skips", "--collect-only", "-q")
+    lane = gate("--machine", "auto", "--lane", "b200", "--collect-only", "-q")
     expected = collected(lane.text)
     assert len(expected) > 200
     assert {case.id for case in cases_of(LANES["b200"])} <= {re.split(r"[\[\]]", item)[1] for item in expected}
@@ -49,7 +49,18 @@ def test_every_model_can_be_rehearsed() -> None:
 
 
 def test_rehearsal_records_then_judges_and_only_measures_speed(gate: Gate, tmp_path: Path) -> None:
-    chosen = ["--rehearse", "b200", "--model", "flux1-dev", "--format", "mxfp8", "--batch", "1"]
+    chosen = [
+        "--machine",
+        "auto",
+        "--lane",
+        "b200-rehearsal",
+        "--model",
+        "flux1-dev",
+        "--format",
+        "mxfp8",
+        "--batch",
+        "1",
+    ]
     chosen += ["--case", "flux1-dev/*-tiny-*", *gates("manifest", "velocity", "kernels", "speed")]
     baselines = tmp_path / "baselines"
     recorded = gate(*chosen, "--rebaseline", "--reason", "rehearsed first night", baselines=baselines)
@@ -65,13 +76,14 @@ def test_rehearsal_records_then_judges_and_only_measures_speed(gate: Gate, tmp_p
     }
     speed = judged.record("speed")
     assert re.search(r"a rehearsal judges no speed; measured [\d.e-]+x \[", speed.message)
-    assert len(speed.details["seconds"]) >= 5
+    assert len(speed.result["seconds"]) >= 5
     case = "flux1-dev/mxfp8-tiny-bs1-reduce-overhead"
-    assert speed.reproduce.startswith(f"nox -s b200 -- --rehearse --case {case} --gate speed --baselines {baselines}")
+    given = ["--metric", METRIC, "--baselines", str(baselines)]
+    assert speed.reproduce == [*["nox", "-s", "b200", "--", "--rehearse", "--case"], case, "--gate", "speed", *given]
     header = read_run(judged.folder).header
     assert header is not None
-    assert (header.lane, header.rehearsal, header.machine) == ("b200", True, "cpu")
-    assert judged.says("lane b200 rehearsed on")
+    assert (header.lane, header.machine) == ("b200-rehearsal", "cpu")
+    assert judged.says("lane b200-rehearsal on")
 
 
 def test_lock_file_joins_the_results(gate: Gate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""`--gpus N`: one ordinary run a GPU, a model's cases together, one report. The runs here have no GPU and need none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures import ROOT
+from fixtures.gates.verdict import ExitCode
+from fixtures.report.merged import gather
+from fixtures.run.options import RunOptions
+from fixtures.run.plan import plan
+from fixtures.run.spread import NotEnoughGpus, chosen, deal, expected_seconds
+from tests.suite.gate_runs import METRIC, gates
+
+BOTH = [f"{model}/{name}-tiny-bs1-eager" for model in ("flux1-dev", "qwen-image") for name in ("bf16", "mxfp8")]
+
+
+def spread(results: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A run over two GPUs of a machine that has none."""
+    command = [sys.executable, "-m", "fixtures.run.spread", "--gpus", "2", "--results", str(results)]
+    command += ["-p", "tests.suite.small_gate", "--machine", "cpu", "--metric", METRIC, *arguments]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_models_are_spread_over_runs_that_are_told_as_one(tmp_path: Path) -> None:
+    done = spread(tmp_path, *(f"--case={case}" for case in BOTH), *gates("calls"))
+    assert done.returncode == ExitCode.GREEN, done.stdout + done.stderr
+    (folder,) = tmp_path.glob("2*")
+    runs, lost = gather(folder.glob("share-*/latest"))
+    assert not lost
+    assert sorted([record.case for record in run.records] for run in runs) == [BOTH[:2], BOTH[2:]]
+    assert "GREEN" in (folder / "report.html").read_text()
+    assert "share 1: qwen-image on the CPU" in done.stdout
+
+
+def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    arguments = [*(f"--case={case}" for case in BOTH), *gates("calls"), "-p", "tests.suite.dies_early"]
+    done = spread(tmp_path, *arguments, DIES_EARLY="qwen-image/mxfp8-tiny-bs1-eager")
+    assert done.returncode != ExitCode.GREEN, done.stdout
+    (folder,) = tmp_path.glob("2*")
+    runs, _ = gather(folder.glob("share-*/latest"))
+    assert sorted(len(run.records) for run in runs) == [1, 2]
+
+
+# ---- the pure parts -------------------------------------------------------------------------------------------------
+
+
+def test_the_longest_models_are_dealt_out_first() -> None:
+    shares = deal({"a": 10.0, "b": 30.0, "c": 25.0, "d": 5.0}, ["GPU-1", "GPU-2", "GPU-3"])
+    assert [(share.gpu, share.models) for share in shares] == [
+        ("GPU-1", ("b",)),
+        ("GPU-2", ("c",)),
+        ("GPU-3", ("a", "d")),
+    ]
+    assert [share.models for share in deal({"a": 1.0}, [None, None])] == [("a",)]
+
+
+def test_what_no_run_has_told_of_is_expected_by_its_number_of_gates() -> None:
+    planned = plan(RunOptions(gate=("calls",)), "cpu")
+    counts = {model: sum(case.model == model for case in planned.cases) for model in ("flux1-dev", "ltx-2")}
+    seconds = expected_seconds(planned, {"flux1-dev": 100.0})
+    assert seconds["flux1-dev"] == 100.0
+    assert seconds["ltx-2"] == pytest.approx(100.0 * counts["ltx-2"] / counts["flux1-dev"])
+
+
+def test_runs_get_what_this_process_may_use() -> None:
+    assert chosen(2, ["GPU-a", "GPU-b", "GPU-c"], None) == ["GPU-a", "GPU-b"]
+    assert chosen(3, [], None) == [None, None, None]
+    with pytest.raises(NotEnoughGpus, match=r"--gpus 4: this machine offers 1 \(CUDA_VISIBLE_DEVICES=0\)"):
+        chosen(4, ["GPU-a"], "0")
