@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from fixtures.report.report import write_summaries
 from PIL import Image, ImageDraw
 
 from fixtures.gates.verdict import RED, Check, against, equals, errored, failed, settle, skipped
+from fixtures.report.report import write_summaries
 from fixtures.results.records import PictureRecord
 from fixtures.results.run import RunFolder, check_records
 from fixtures.results.schema import DeviceRecord, GateRecord, RunHeader

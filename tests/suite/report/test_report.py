@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.report.figures import bullet, line_chart, strip_plot, time_bar
 from PIL import Image
 
 from fixtures.gates.verdict import against, equals, errored
 from fixtures.report import report
 from fixtures.report.embed import embed
+from fixtures.report.figures import bullet, line_chart, strip_plot, time_bar
 from fixtures.report.page import page as page_of
 from fixtures.report.speedups import bars
 from fixtures.results.records import PictureRecord
