@@ -305,7 +305,7 @@ def test_every_gpu_of_the_host_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert gpus_of_host() == {"GPU-0", "GPU-1"}
     assert gpus({"CUDA_VISIBLE_DEVICES": "1"}) == [card("GPU-1", name="NVIDIA B100")]
-    assert cuda_of_driver() == 130
+    assert cuda_of_driver() == 131
 
     def refused(_: int) -> str:
         raise nvml.NVMLError
