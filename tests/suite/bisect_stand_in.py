@@ -8,13 +8,16 @@ from __future__ import annotations
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from fixtures.bisect import __main__ as bisect
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.answer import Answer
+from fixtures.bisect.environment import StackReading
+from fixtures.bisect.probe import ProbeTools
 from fixtures.stack.requirements import Step
 from tests.suite.tiny_wheels import make_wheel
 
@@ -45,27 +48,19 @@ value = 20.0 if verdict == "pass" else 9.5
 if torchao.kind == "noisy":  # another number in every process
     value -= 0.1 * len((pathlib.Path(__file__).parent / "asked").read_text().split())
 check = {"name": "sqnr", "verdict": verdict, "value": value, "floor": 12.0, "unit": "dB"}
-record = {"schema": 1, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "emulated",
-          "metric": "m", "message": "told", "checks": [check], "details": {"digest": torchao.kind}, "reproduce": "r"}
+record = {"schema": 2, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "emulated",
+          "message": "told", "checks": [check], "result": {"digest": torchao.kind} if gate == "digest" else {},
+          "reproduce": ["r"]}
 (out / "records.jsonl").write_text(json.dumps(record) + "\\n")
 """
 
 
-def stand_in_for_the_suite(root: Path, base: Path, put: Callable[[str, object], None]) -> Path:
-    """Probes run `root/pytest.py` (because the working folder has one, `python -m pytest` is that) in copies of `base`.
-    `put` exchanges what a dotted name means."""
+def stand_in_for_the_suite(root: Path, base: Path) -> ProbeTools:
+    """Probes run `root/pytest.py` (because the working folder has one, `python -m pytest` is that) in copies of
+    `base`."""
     root.mkdir(exist_ok=True)
     (root / "pytest.py").write_text(SUITE)
-    put("fixtures.bisect.probe.ROOT", root)
-    put("fixtures.bisect.plan.interpreter_prefix", lambda: base)
-    put("fixtures.bisect.runner.stack_of", nothing_known)
-    put("fixtures.bisect.bench.run_step", unpack)
-    return root
-
-
-def nothing_known(_: Path) -> dict[str, dict[str, str]]:
-    """What the stack of an environment without torch tells."""
-    return {"versions": {}, "identities": {}, "unfit": {}}
+    return ProbeTools(suite=root, base=base, install=unpack, stack_of=lambda _: StackReading())
 
 
 def unpack(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
@@ -92,26 +87,19 @@ def wheels(folder: Path, kinds: Mapping[str, str]) -> Path:
     return folder
 
 
-def asked(root: Path) -> list[str]:
+def asked(tools: ProbeTools) -> list[str]:
     """The versions that probes measured, in order."""
-    return (root / "asked").read_text().split()
+    return (tools.suite / "asked").read_text().split()
 
 
-def run(tmp_path: Path, index: Path, *arguments: str, gate: str = "velocity") -> tuple[int, Answer]:
+def run(
+    tmp_path: Path, index: Path, tools: ProbeTools, *arguments: str, gate: str = "velocity", **more: Any
+) -> tuple[int, Answer]:
     """A whole bisect in this process: its exit code, and the answer that it left."""
-    code = bisect.main([
-        "--case", CASE, "--gate", gate, "--index", str(index), "--cache", str(tmp_path / "cache"),
-        "--out", str(tmp_path / "out"), *arguments,
-    ])  # fmt: skip
-    answer = tmp_path / "out" / "bisect.json"
-    return code, Answer.model_validate_json(answer.read_text())
-
-
-def _put(name: str, value: object) -> None:
-    module, _, attribute = name.rpartition(".")
-    setattr(sys.modules[module], attribute, value)
+    kept = ["--index", str(index), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    code = bisect.main(["--case", CASE, "--gate", gate, *kept, *arguments], tools=tools, **more)
+    return code, Answer.model_validate_json((tmp_path / "out" / "bisect.json").read_text())
 
 
 if __name__ == "__main__":
-    stand_in_for_the_suite(Path(sys.argv[1]), Path(sys.argv[2]), _put)
-    sys.exit(bisect.main(sys.argv[3:]))
+    sys.exit(bisect.main(sys.argv[3:], tools=stand_in_for_the_suite(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fixtures.bisect.probe import ProbeTools
 from fixtures.faults.patching import Patch
 from tests.suite.bisect_stand_in import stand_in_for_the_suite
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
@@ -80,6 +81,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stand_in(tmp_path: Path, base: Path) -> ProbeTools:
     """The suite's stand-in, run as `python -m pytest` because the working folder has a pytest.py."""
-    return stand_in_for_the_suite(tmp_path / "suite", base, monkeypatch.setattr)
+    return stand_in_for_the_suite(tmp_path / "suite", base)

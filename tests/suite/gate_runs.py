@@ -13,7 +13,7 @@ import pytest
 
 from fixtures.gates.verdict import Verdict
 from fixtures.results.run import RunUnreadable, read_run
-from fixtures.results.schema import GateRecord
+from fixtures.results.records import GateRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = "st-lpips-alex"

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from fixtures.gates.base import Lines, Quantity, Rounds
 from fixtures.gates.verdict import RED, Check, against, equals, errored, failed, settle, skipped
-from fixtures.report.report import write_summaries
-from fixtures.results.records import PictureRecord
-from fixtures.results.run import RunFolder, check_records
-from fixtures.results.schema import DeviceRecord, GateRecord, RunHeader
+from fixtures.report.write import write_summaries
+from fixtures.results.records import DeviceRecord, GateRecord, PictureRecord, RunHeader
+from fixtures.results.run import RunFolder
 
 Picture = npt.NDArray[np.uint8]
 
@@ -72,10 +72,10 @@ def record(gate: str, case: str, checks: list[Check], **extra: object) -> GateRe
         "arithmetic": "emulated" if "bf16" not in case else "native",
         "metric": "lpips-alex",
         "message": judgement.message,
-        "checks": check_records(checks),
+        "checks": checks,
         "seconds": {"measure": 0.4},
-        "reproduce": f"nox -s gate -- --case {case} --gate {gate}",
-        "next": f"nox -s bisect -- --case {case} --gate {gate}" if red else "",
+        "reproduce": ["nox", "-s", "gate", "--", "--case", case, "--gate", gate],
+        "next": ["nox", "-s", "bisect", "--", "--case", case, "--gate", gate] if red else [],
     }
     return GateRecord.model_validate({**fields, **extra})
 
@@ -172,8 +172,11 @@ def _velocity(case: str, fmt: str, *, bad: bool, luck: random.Random) -> GateRec
     healthy = [_SQNR[fmt] + 2.5 * math.sin(step / 5) for step in range(16)]
     floor = _SQNR[fmt] - 2.9
     checks = [against("worst step", min(steps), floor=floor, unit="dB", source="30 clean runs, worst minus 1 dB")]
-    details = {"per_step_db": steps, "baseline_per_step_db": healthy, "floor_db": floor}
-    return record("velocity", case, checks, details=details, seconds={"measure": 1.1})
+    title = "prediction against bf16's at each denoising step: signal over error, higher is closer"
+    series = {"floor": [floor], "baseline": healthy, "measured": steps}
+    drawn = Lines(title=title, by="step", unit="dB", series=series)
+    result = {"per_step_db": steps}
+    return record("velocity", case, checks, figures=[drawn], result=result, seconds={"measure": 1.1})
 
 
 def _digest(case: str, *, red: bool) -> GateRecord:
@@ -191,7 +194,7 @@ def _speed(case: str, fmt: str, batch: int, *, red: bool, luck: random.Random) -
                 "baselines/cpu/flux1-dev/bf16-tiny-bs2-eager.json is missing; record it: "
                 'nox -s rebaseline -- flux1-dev/bf16-tiny-bs2-eager --reason "..."'
             )
-            command = f'nox -s rebaseline -- {case} --reason "..."'
+            command = ["nox", "-s", "rebaseline", "--", case, "--reason", "..."]
             return record("speed", case, [failed("against baseline", missing)], next=command)
         return record("speed", case, [against("against baseline", 1.01, floor=0.9, unit="x", interval=(0.98, 1.03))])
     seconds = [value * 2.4 * (1 + 0.04 * luck.expovariate(1)) for value in reference]
@@ -200,7 +203,7 @@ def _speed(case: str, fmt: str, batch: int, *, red: bool, luck: random.Random) -
     floor = 0.36 if red and case == CASES[5] else 0.3
     checks = [
         against(
-            "bf16 time / format time",
+            "speedup",
             ratio,
             floor=floor,
             unit="x",
@@ -209,13 +212,9 @@ def _speed(case: str, fmt: str, batch: int, *, red: bool, luck: random.Random) -
             note="emulated: no hardware speedup",
         )
     ]
-    return record(
-        "speed",
-        case,
-        checks,
-        details={"seconds": seconds, "reference_seconds": reference, "rounds": 24, "ratio": ratio},
-        seconds={"measure": 12.5},
-    )
+    rounds = Rounds(title="seconds of every round", unit="s", series={"bf16": reference, fmt: seconds})
+    device = Quantity(name="device speedup", value=0.41, unit="x")
+    return record("speed", case, checks, figures=[rounds], quantities=[device], seconds={"measure": 12.5})
 
 
 def _scene(index: int, side: int = 128) -> Picture:

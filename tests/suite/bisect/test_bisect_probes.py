@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bisect import bench, probe
-from fixtures.bisect.bench import Bench
+from fixtures.bisect.environment import ProbeEnvironment
 from fixtures.bisect.log import LOG
-from fixtures.bisect.probe import run_suite
+from fixtures.bisect.probe import ProbeTools, run_suite
 from fixtures.stack.install import InstallFailed, run_step
 from fixtures.stack.requirements import Override, Step
 from tests.suite.bisect_stand_in import asked, run, wheels
@@ -31,8 +30,7 @@ def test_environment_differs_only_in_what_moved(tmp_path: Path, base: Path, monk
         steps.append(step.replaced)
         run_step(step, python=python, log=log)
 
-    monkeypatch.setattr(bench, "run_step", counted)
-    table = Bench(base=base, folder=tmp_path / "bench")
+    table = ProbeEnvironment(base=base, folder=tmp_path / "environment", install=counted)
 
     def wanted(**versions: str) -> dict[str, Override]:
         paths = {name: folder / f"{name}-{version}-py3-none-any.whl" for name, version in versions.items()}
@@ -52,14 +50,13 @@ def test_environment_differs_only_in_what_moved(tmp_path: Path, base: Path, monk
     assert table.install(wanted(torchao="0.1", mslk="1.0")).versions["torchao"] == "0.1"
 
 
-def test_time_limit_ends_the_run_and_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_ends_the_run_and_what_it_started(tmp_path: Path) -> None:
     (tmp_path / "pytest.py").write_text(
         "import subprocess, sys, time, pathlib\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "pathlib.Path('child').write_text(str(child.pid))\ntime.sleep(60)\n"
     )
-    monkeypatch.setattr(probe, "ROOT", tmp_path)
-    done = run_suite(Path(sys.executable), [], out=tmp_path / "out", limit_s=2)
+    done = run_suite(Path(sys.executable), [], suite=tmp_path, out=tmp_path / "out", limit_s=2)
     assert done.hung
     assert not done.records
     stat = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
@@ -74,10 +71,10 @@ def test_time_limit_ends_the_run_and_what_it_started(tmp_path: Path, monkeypatch
     assert state in ("gone", "Z")
 
 
-def test_probe_never_sees_the_packages_of_the_tool(tmp_path: Path, stand_in: Path) -> None:
+def test_probe_never_sees_the_packages_of_the_tool(tmp_path: Path, stand_in: ProbeTools) -> None:
     """The stand-in imports torchao from the probe's environment; here it would not be a module with a kind."""
     index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "bad"})
-    code, answer = run(tmp_path, index, "--good", "torchao=0.1")
+    code, answer = run(tmp_path, index, stand_in, "--good", "torchao=0.1")
     assert (code, asked(stand_in)[:2]) == (0, ["0.1", "0.2"])
     assert {one.verdict for one in answer.evidence} == {"pass", "fail"}
     assert json.loads((tmp_path / "out" / LOG).read_text().splitlines()[1])["seen"]["wheels"]["torchao"]

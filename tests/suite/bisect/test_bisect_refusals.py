@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect import __main__ as bisect
-from fixtures.bisect.log import LOG, Log, LogProblem
+from fixtures.bisect.log import LOG, BisectLog, LogProblem
+from fixtures.bisect.plan import BisectPlan
+from fixtures.bisect.probe import ProbeTools
+from fixtures.bisect.question import parser, question
+from fixtures.bisect.search import SearchSettings
 from tests.suite.bisect_stand_in import CASE, run, wheels
 
 
@@ -20,9 +24,9 @@ from tests.suite.bisect_stand_in import CASE, run, wheels
     ],
 )
 def test_ends_that_are_not_reproduced_end_it_with_code_1(
-    tmp_path: Path, stand_in: Path, kinds: dict[str, str], words: str
+    tmp_path: Path, stand_in: ProbeTools, kinds: dict[str, str], words: str
 ) -> None:
-    code, answer = run(tmp_path, wheels(tmp_path / "index", kinds), "--good", "torchao=0.1", "--time-limit", "8")
+    code, answer = run(tmp_path, wheels(tmp_path / "index", kinds), stand_in, "--good", "torchao=0.1", "--time-limit", "8")
     assert code == 1
     assert words in answer.sentence
 
@@ -46,15 +50,15 @@ def test_ends_that_are_not_reproduced_end_it_with_code_1(
     ],
 )
 def test_bad_questions_end_in_one_sentence(
-    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     index = wheels(tmp_path / "index", {"0.1": "good"})
-    assert bisect.main([*arguments, "--index", str(index), "--cache", str(tmp_path / "cache")]) in (4, 7)
+    assert bisect.main([*arguments, "--index", str(index), "--cache", str(tmp_path / "cache")], tools=stand_in) in (4, 7)
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
 
 
-def test_two_bisects_do_not_share_a_folder(tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_bisects_do_not_share_a_folder(tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str]) -> None:
     index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "bad"})
     with bisect.only_one(tmp_path / "out"):
         for again in (
@@ -62,15 +66,26 @@ def test_two_bisects_do_not_share_a_folder(tmp_path: Path, stand_in: Path, capsy
             ["--case", CASE, "--gate", "velocity", "--good", "torchao=0.1"],
         ):
             kept = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--index", str(index)]
-            assert bisect.main([*again, *kept]) == 7
+            assert bisect.main([*again, *kept], tools=stand_in) == 7
             assert "another bisect is at work" in capsys.readouterr().err.splitlines()[-1]
-    assert run(tmp_path, index, "--good", "torchao=0.1")[0] == 0
+    assert run(tmp_path, index, stand_in, "--good", "torchao=0.1")[0] == 0
 
 
 def test_log_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
-    Log.begin(tmp_path / LOG, {"case": "c"})
+    plan = BisectPlan(
+        question=question(parser().parse_args(["--case", CASE, "--gate", "velocity"])),
+        axes=[],
+        files={},
+        left_out=[],
+        settings=SearchSettings(),
+        suite_arguments=[],
+        base="/",
+        time_limit_s=1.0,
+    )
+    BisectLog.begin(tmp_path / LOG, plan)
+    assert BisectLog.resume(tmp_path / LOG)[1] == plan
     with pytest.raises(LogProblem, match="--resume"):
-        Log.begin(tmp_path / LOG, {"case": "c"})
+        BisectLog.begin(tmp_path / LOG, plan)
     (tmp_path / LOG).write_text("{}\n")
     with pytest.raises(LogProblem, match="is damaged"):
-        Log.resume(tmp_path / LOG)
+        BisectLog.resume(tmp_path / LOG)

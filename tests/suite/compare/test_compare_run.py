@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fixtures.bisect.answer import REPOSITORIES
+from fixtures.bisect.probe import ProbeTools
+from fixtures.catalog.packages import PACKAGES
 from fixtures.compare import __main__ as compare
-from tests.suite.bisect_stand_in import CASE, asked, nothing_known, stand_in_for_the_suite, wheels
+from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, wheels
 from tests.suite.tiny_wheels import make_wheel
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(compare, "stack_of", nothing_known)
-    monkeypatch.setattr(compare, "interpreter_prefix", lambda: base)
+def stand_in(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> ProbeTools:
     monkeypatch.chdir(tmp_path)
     kinds = {"0.1": "good", "0.2": "good", "0.3": "bad", "0.4": "noisy", "0.5": "error"}
     wheels(tmp_path / "offers", kinds)
-    return stand_in_for_the_suite(tmp_path / "suite", base, monkeypatch.setattr)
+    return stand_in_for_the_suite(tmp_path / "suite", base)
 
 
-def run(tmp_path: Path, *arguments: str) -> int:
+def run(tmp_path: Path, tools: ProbeTools, *arguments: str) -> int:
     kept = ["--index", "offers", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
-    return compare.main([*arguments, *kept, "--case", CASE, "--gate", "velocity"])
+    return compare.main([*arguments, *kept, "--case", CASE, "--gate", "velocity"], tools=tools)
 
 
 def change(tmp_path: Path) -> str:
@@ -34,10 +34,10 @@ def change(tmp_path: Path) -> str:
     return str({row[2]: row[5] for row in rows[1:]}["sqnr"])
 
 
-def test_processes_of_both_sides_alternate_and_one_table_says_it(
-    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+def test_processes_of_both_stacks_alternate_and_one_table_says_it(
+    tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, "--a", "torchao=0.1", "--b", "torchao=0.3") == 1
+    assert run(tmp_path, stand_in, "--a", "torchao=0.1", "--b", "torchao=0.3") == 1
     assert asked(stand_in) == ["0.1", "0.3", "0.1", "0.3"]
     said = capsys.readouterr()
     (row,) = [line for line in said.out.splitlines() if " sqnr " in line]
@@ -47,24 +47,24 @@ def test_processes_of_both_sides_alternate_and_one_table_says_it(
     assert not (tmp_path / "out" / "environment-a").exists()
 
 
-def test_what_differs_between_processes_of_one_side_is_noise(tmp_path: Path, stand_in: Path) -> None:
-    assert run(tmp_path, "--a", "torchao=0.4", "--b", "torchao=0.1") == 0
+def test_what_differs_between_processes_of_one_stack_is_noise(tmp_path: Path, stand_in: ProbeTools) -> None:
+    assert run(tmp_path, stand_in, "--a", "torchao=0.4", "--b", "torchao=0.1") == 0
     assert change(tmp_path) == "better"
-    assert run(tmp_path, "--a", "torchao=0.4", "--b", "torchao=0.4+x") == 4
+    assert run(tmp_path, stand_in, "--a", "torchao=0.4", "--b", "torchao=0.4+x") == 4
     make_wheel(tmp_path / "offers", "torchao", "0.4.1", "version, kind = '0.4.1', 'noisy'\n")
-    assert run(tmp_path, "--a", "torchao=0.4", "--b", "torchao=0.4.1", "--margin", "0") == 0
+    assert run(tmp_path, stand_in, "--a", "torchao=0.4", "--b", "torchao=0.4.1", "--margin", "0") == 0
     assert change(tmp_path) == "within noise"
 
 
-def test_margin_decides_where_it_is_given(tmp_path: Path, stand_in: Path) -> None:
-    assert run(tmp_path, "--a", "torchao=0.1", "--b", "torchao=0.3", "--margin", "20") == 0
-    assert run(tmp_path, "--a", "torchao=0.1", "--b", "torchao=0.3", "--margin", "5", "--rounds", "1") == 1
-    assert run(tmp_path, "--a", "torchao=0.3", "--b", "torchao=0.1", "--margin", "5", "--rounds", "1") == 0
-    assert run(tmp_path, "--a", "torchao=0.1", "--b", "torchao=0.5", "--margin", "99", "--rounds", "1") == 1
+def test_margin_decides_where_it_is_given(tmp_path: Path, stand_in: ProbeTools) -> None:
+    assert run(tmp_path, stand_in, "--a", "torchao=0.1", "--b", "torchao=0.3", "--margin", "20") == 0
+    assert run(tmp_path, stand_in, "--a", "torchao=0.1", "--b", "torchao=0.3", "--margin", "5", "--rounds", "1") == 1
+    assert run(tmp_path, stand_in, "--a", "torchao=0.3", "--b", "torchao=0.1", "--margin", "5", "--rounds", "1") == 0
+    assert run(tmp_path, stand_in, "--a", "torchao=0.1", "--b", "torchao=0.5", "--margin", "99", "--rounds", "1") == 1
 
 
-def test_error_on_a_side_is_code_7(tmp_path: Path, stand_in: Path) -> None:
-    assert run(tmp_path, "--a", "torchao=0.5", "--b", "torchao=0.1", "--rounds", "1") == 7
+def test_error_on_a_stack_is_code_7(tmp_path: Path, stand_in: ProbeTools) -> None:
+    assert run(tmp_path, stand_in, "--a", "torchao=0.5", "--b", "torchao=0.1", "--rounds", "1") == 7
 
 
 def checkout(folder: Path) -> Path:
@@ -90,13 +90,13 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def test_sides_are_wheels_checkouts_and_refs_of_local_and_public_repositories(
-    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+def test_stacks_are_wheels_checkouts_and_refs_of_local_and_public_repositories(
+    tmp_path: Path, stand_in: ProbeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = checkout(tmp_path / "ao")
-    monkeypatch.setitem(REPOSITORIES, "torchao", str(folder))
+    monkeypatch.setitem(PACKAGES, "torchao", replace(PACKAGES["torchao"], repository=str(folder)))
     for given in ("offers/torchao-0.1-py3-none-any.whl", "ao", "ao@v1", "git:v1"):
-        assert run(tmp_path, "--a", f"torchao={given}", "--b", "torchao=ao@feature", "--rounds", "1") == 1, given
+        assert run(tmp_path, stand_in, "--a", f"torchao={given}", "--b", "torchao=ao@feature", "--rounds", "1") == 1, given
     assert asked(stand_in) == ["0.1", "feature", "edited", "feature", "v1", "feature", "v1", "feature"]
     assert (folder / "torchao.py").read_text().startswith("version, kind = 'edited'")
 
@@ -115,9 +115,9 @@ def test_sides_are_wheels_checkouts_and_refs_of_local_and_public_repositories(
         (["--a", "torchao=0.7"], 7, "is damaged"),
     ],
 )
-def test_bad_sides_end_in_one_sentence(
+def test_bad_stacks_end_in_one_sentence(
     tmp_path: Path,
-    stand_in: Path,
+    stand_in: ProbeTools,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
     code: int,
@@ -125,5 +125,5 @@ def test_bad_sides_end_in_one_sentence(
 ) -> None:
     checkout(tmp_path / "ao")
     (tmp_path / "offers" / "torchao-0.7-py3-none-any.whl").write_bytes(b"half")
-    assert run(tmp_path, *arguments) == code
+    assert run(tmp_path, stand_in, *arguments) == code
     assert words in capsys.readouterr().err.strip().splitlines()[-1]

@@ -8,8 +8,8 @@ import pytest
 
 from fixtures.bisect.page import comparison_page
 from fixtures.compare.comparison import cells, exit_code, tabulate
-from fixtures.gates.verdict import Verdict
-from fixtures.results.schema import CheckRecord, GateRecord
+from fixtures.gates.verdict import Check, Verdict
+from fixtures.results.records import GateRecord
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 
@@ -17,19 +17,18 @@ CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 def record(
     value: float | None, *, verdict: str = "pass", gate: str = "speed", digest: str = "", floor: float | None = 1.0
 ) -> GateRecord:
-    check = CheckRecord(name="speedup", verdict=Verdict(verdict), value=value, floor=floor, unit="x")
+    check = Check(name="speedup", verdict=Verdict(verdict), value=value, floor=floor, unit="x")
     return GateRecord(
-        schema=1,
+        schema=2,
         run="r",
         case=CASE,
         gate=gate,
         verdict=Verdict(verdict),
         arithmetic="emulated",
-        metric="m",
         message=f"speedup {value}",
         checks=[check],
-        details={"digest": digest} if digest else {},
-        reproduce="x",
+        result={"digest": digest} if digest else {},
+        reproduce=["x"],
     )
 
 
@@ -48,20 +47,21 @@ def changes(a: Sequence[float], b: Sequence[float]) -> str:
         ((1.4, 1.4), (1.39, 1.39), "worse"),
     ],
 )
-def test_differences_count_only_beyond_what_processes_of_one_side_differ(
+def test_differences_count_only_beyond_what_processes_of_one_stack_differ(
     a: tuple[float, ...], b: tuple[float, ...], change: str
 ) -> None:
     assert changes(a, b) == change
 
 
 def test_digests_are_compared_as_words() -> None:
-    table = tabulate([[record(1.0, digest="aa"), record(1.0, digest="aa")]], [[record(1.0, digest="bb")]])
+    one, other = (record(1.0, gate="digest", digest=digest) for digest in ("aa", "bb"))
+    table = tabulate([[one, one]], [[other]])
     assert [row.change for row in table.rows if row.name == "digest"] == ["differs"]
-    same = tabulate([[record(1.0, digest="aa")]], [[record(1.0, digest="aa")]])
+    same = tabulate([[one]], [[one]])
     assert [row.change for row in same.rows if row.name == "digest"] == ["same"]
 
 
-def test_without_a_margin_the_worse_sides_limits_decide() -> None:
+def test_without_a_margin_the_worse_stacks_limits_decide() -> None:
     good, bad = [record(1.4)], [record(0.8, verdict="fail")]
     assert exit_code(tabulate([good], [good]), None) == 0
     assert exit_code(tabulate([good], [bad]), None) == 1

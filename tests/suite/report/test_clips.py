@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from fixtures.report.clips import Clip, save_clip
+from fixtures.gates.shown import Clip
+from fixtures.report.clips import save_clip
 from fixtures.report.embed import embed_clip
 from fixtures.results.run import ResultsUnwritable
 

@@ -11,24 +11,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from fixtures.gates.verdict import Check, Verdict, against
-from fixtures.report.report import write_summaries
-from fixtures.results.run import (
-    ResultsUnwritable,
-    RunFolder,
-    RunUnreadable,
-    check_records,
-    new_run_id,
-    plain_details,
-    read_run,
-    resolve,
-)
-from fixtures.results.schema import CheckRecord
+from fixtures.gates.digest import DigestResult
+from fixtures.gates.verdict import against
+from fixtures.report.write import write_summaries
+from fixtures.results.records import typed
+from fixtures.results.run import ResultsUnwritable, RunFolder, RunUnreadable, new_run_id, read_run, resolve
 from tests.suite.record_samples import CASES, header, record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +46,7 @@ def test_what_was_appended_is_what_is_read(tmp_path: Path) -> None:
     folder.append(added)
     run = read_run(folder.path)
     assert run.records[1] == added
+    assert run.records[0].measured() is None
     assert run.header is not None
     assert run.header.cases == list(CASES)
     assert not run.truncated
@@ -99,10 +90,10 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     path = folder.path / "records.jsonl"
     whole = path.read_bytes()
-    path.write_bytes(b'{"schema": 1}\n' + whole)
+    path.write_bytes(b'{"schema": 2}\n' + whole)
     with pytest.raises(RunUnreadable, match=r"records\.jsonl line 1 is damaged: run: Field required"):
         read_run(folder.path)
-    path.write_bytes(whole + b'{"schema": 1}\n')
+    path.write_bytes(whole + b'{"schema": 2}\n')
     with pytest.raises(RunUnreadable, match=r"line 2 is damaged"):
         read_run(folder.path)
     path.write_bytes(whole + whole[:50] + b"\n" + whole)
@@ -193,37 +184,17 @@ def test_a_folder_that_no_run_left_is_one_sentence(tmp_path: Path, what: str) ->
     assert str(folder) in str(caught.value)
 
 
-def test_checks_are_recorded_whole() -> None:
-    check = against("speedup", 1.2, floor=1.1, interval=(1.15, 1.25), unit="x", source="published", note="native")
-    assert check_records([check]) == [
-        CheckRecord(
-            name="speedup",
-            verdict=Verdict.PASS,
-            value=1.2,
-            unit="x",
-            floor=1.1,
-            interval=(1.15, 1.25),
-            source="published",
-            note="native",
-        )
-    ]
-    assert set(CheckRecord.model_fields) == set(Check.__dataclass_fields__)
+def test_what_a_gate_measured_comes_back_as_it_was(tmp_path: Path) -> None:
+    folder, measured = opened(tmp_path), DigestResult(digest="ab" * 32)
+    result = measured.model_dump(mode="json")
+    folder.append(record("digest", CASES[0], [against("moved", 0, ceiling=1)], result=result))
+    folder.append(record("a gate that is gone", CASES[0], [against("x", 0, ceiling=1)], result={"any": [1]}))
+    first, second = read_run(folder.path).records[1:]
+    assert first.measured() == measured
+    assert (second.measured(), second.result) == (None, {"any": [1]})
 
 
-def test_details_become_plain_json() -> None:
-    details: dict[str, Any] = {
-        "array": np.arange(3, dtype=np.float32),
-        "scalar": np.float64(1.5),
-        "nested": {1: (2, {"x": np.int64(4)})},
-        "path": Path("a"),
-        "none": None,
-    }
-    plain = plain_details(details)
-    assert plain == {
-        "array": [0.0, 1.0, 2.0],
-        "scalar": 1.5,
-        "nested": {"1": [2, {"x": 4}]},
-        "path": "a",
-        "none": None,
-    }
-    json.dumps(plain)
+def test_a_placeholder_of_a_command_is_typed_in_quotes() -> None:
+    command = ["nox", "-s", "rebaseline", "--", "a/b", "--reason", "..."]
+    assert typed(command) == 'nox -s rebaseline -- a/b --reason "..."'
+    assert typed(["x", "two words"]) == "x 'two words'"

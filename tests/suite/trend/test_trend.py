@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fixtures.gates.base import Quantity
+from fixtures.gates.memory.gate import MemoryKept
+from fixtures.gates.speed.result import SpeedKept
+from fixtures.gates.velocity import VelocityKept
 from fixtures.gates.verdict import against
+from fixtures.results.baseline import baseline_of
 from fixtures.results.history import Entry, HistoryDamaged, Point, append, last_green, points_of, read_history
 from fixtures.results.run import read_run
 from fixtures.trend.__main__ import main
@@ -76,15 +79,16 @@ def test_short_histories_say_nothing() -> None:
 CASE = "flux1-dev/nvfp4-hub-bs1-regional"
 
 
-def point(gate: str, quantity: str, unit: str, value: float, case: str, **bounds: float) -> Point:
-    return Point.model_validate(
-        {"case": case, "gate": gate, "quantity": quantity, "unit": unit, "value": value, "verdict": "pass", **bounds}
-    )
+def point(
+    gate: str, quantity: str, unit: str, value: float, case: str, better: bool | None = None, **bounds: float
+) -> Point:
+    told = {"case": case, "gate": gate, "quantity": quantity, "unit": unit, "value": value, "verdict": "pass"}
+    return Point.model_validate({**told, **bounds, "higher_is_better": better})
 
 
 def night(number: int, value: float, *, torchao: str, case: str = CASE) -> Entry:
     return Entry(
-        schema=1,
+        schema=2,
         run=f"202611{number:02d}-run",
         started_at=f"2026-{8 + number // 28:02d}-{1 + number % 28:02d}T02:00:00+00:00",
         lane="b200",
@@ -147,26 +151,25 @@ def test_a_run_adds_itself_once_and_the_last_green_one_is_found(tmp_path: Path) 
     entries = read_history(history)
     assert [entry.verdict for entry in entries] == ["green", "red"]
     assert any(point.interval for point in entries[0].points)
-    green = last_green(entries, lane="cpu", rehearsal=False, device=DEVICE.key)
+    green = last_green(entries, lane="cpu", device=DEVICE.key)
     assert green is not None
     assert green.run == "20261101T000000Z-aaaa"
-    assert last_green(entries, lane="b200", rehearsal=False, device=DEVICE.key) is None
+    assert last_green(entries, lane="b200", device=DEVICE.key) is None
 
 
-def test_both_speedups_are_kept_where_checks_hold_them_only_against_a_baseline() -> None:
-    details = {"ratio": 1.28, "device speedup": 1.31}
-    floor = against("speedup against baseline", 1.0, floor=0.93, unit="x")
-    speed = record("speed", CASE, [floor], details=details)
-    kept = {point.quantity: point.value for point in points_of([speed])}
-    assert kept == {"speedup against baseline": 1.0, "speedup": 1.28, "device speedup": 1.31}
-    published = record("speed", CASE, [against("speedup", 1.27, floor=1.2, unit="x")], details={"ratio": 1.28})
-    assert {point.quantity: point.value for point in points_of([published])} == {"speedup": 1.27}
+def test_quantities_are_kept_where_no_check_tells_them() -> None:
+    found = (Quantity(name=name, value=1.3, unit="x", higher_is_better=True) for name in ("speedup", "device speedup"))
+    checks = [against(name, 1.0, floor=0.93, unit="x") for name in ("speedup", "speedup against baseline")]
+    kept = {point.quantity: point for point in points_of([record("speed", CASE, checks, quantities=list(found))])}
+    values = {name: one.value for name, one in kept.items()}
+    assert values == {"speedup": 1.0, "speedup against baseline": 1.0, "device speedup": 1.3}
+    assert kept["device speedup"].higher_is_better
 
 
 def test_a_speedup_that_no_limit_judges_got_worse_when_it_fell() -> None:
     entries = [
         night(number, 1.0, torchao="0.18").model_copy(
-            update={"points": [point("speed", "device speedup", "x", 1.5 - 0.1 * (number >= 20), CASE)]}
+            update={"points": [point("speed", "device speedup", "x", 1.5 - 0.1 * (number >= 20), CASE, better=True)]}
         )
         for number in range(40)
     ]
@@ -199,11 +202,22 @@ def test_damaged_history_names_the_file(history: Path, capsys: pytest.CaptureFix
 def test_a_number_is_drawn_against_what_its_baseline_holds_of_it(
     gate: str, quantity: str, unit: str, expected: float | None
 ) -> None:
-    stored: Any = SimpleNamespace(
-        speed=SimpleNamespace(ratio=1.25, device=SimpleNamespace(speedup=1.5)),
-        memory=SimpleNamespace(saved_bytes=11_800_000_000, peak_bytes=12_100_000_000),
-        velocity=SimpleNamespace(per_step_db=[9.5, 12.0]),
-        quality={},
+    seconds = {"seconds": [1.0, 1.0], "reference_seconds": [1.25, 1.25]}
+    kernels = {"kernels": {}, "reference_kernels": {}}
+    device = {"seconds": [1.0, 1.0], "reference_seconds": [1.5, 1.5], **kernels}
+    stored = baseline_of(
+        {
+            "speed": SpeedKept.model_validate({**seconds, "ratio": 1.25, "interval": [1.2, 1.3], "device": device}),
+            "memory": MemoryKept(saved_bytes=11_800_000_000, peak_bytes=12_100_000_000),
+            "velocity": VelocityKept(per_step_db=[9.5, 12.0]),
+        },
+        schema=1,
+        case=CASE,
+        reason="first",
+        recorded_at="2026-11-22T16:40:00+00:00",
+        recipe="ab" * 32,
+        device=DEVICE,
+        stack={"torch": "2.14.1"},
     )
     assert recorded(stored, point(gate, quantity, unit, 1.0, CASE)) == expected
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.gates.verdict import against, errored, failed
-from fixtures.report.likeness_rules import LEAST, MOST, Pattern, likenesses, red_evidence
+from fixtures.gates.verdict import Cause, against, errored, failed
+from fixtures.report.known_faults import (
+    LEAST,
+    MOST,
+    PATTERNS,
+    Pattern,
+    known_patterns,
+    looks_like,
+    red_evidence,
+    resembling,
+    write_patterns,
+)
+from tests.suite.record_samples import CASES, record
 
 
 def pattern(fault: str, red: dict[str, list[str]], *green: str, format: str = "nvfp4") -> Pattern:
@@ -23,11 +36,11 @@ OTHER = pattern("mx_scale", {"arithmetic": ["linear"], "velocity": ["floor", "lo
 
 def names(red: dict[str, list[str]], *green: str, known: tuple[Pattern, ...] = (DROPPED, SKIPPED, OTHER)) -> list[str]:
     """The faults that a pattern looks like, best first."""
-    return [one.pattern.fault for one in likenesses(format="nvfp4", red=red, green=green, known=known)]
+    return [one.pattern.fault for one in resembling(format="nvfp4", red=red, green=green, known=known)]
 
 
 def test_the_same_pattern_is_named_first_and_shares_everything() -> None:
-    (found,) = likenesses(
+    (found,) = resembling(
         format="nvfp4", red=DROPPED.red, green=("manifest", "kernels"), known=(DROPPED, SKIPPED, OTHER)
     )
     assert found.pattern is DROPPED
@@ -39,7 +52,7 @@ def test_the_same_pattern_is_named_first_and_shares_everything() -> None:
 
 
 def test_what_differs_is_said() -> None:
-    (found,) = likenesses(
+    (found,) = resembling(
         format="nvfp4", red={"arithmetic": ["linear"], "velocity": ["loss"]}, green=("manifest",), known=(DROPPED,)
     )
     assert found.apart == ("velocity: floor only there",)
@@ -65,9 +78,10 @@ def test_the_other_side_of_a_limit_and_another_exception_are_other_evidence() ->
         against("saved", 4.0, floor=2.0, ceiling=3.0),
         against("saved", 2.5, floor=2.0, ceiling=3.0),
         against("lpips", float("nan"), ceiling=1.0),
-        errored("memory", "importing torchao fails: ImportError: no such symbol"),
-        errored("calls", "RuntimeError: shape '[1, 128]' is invalid"),
-        errored("compile", "aot_eager with fullgraph=True raised Unsupported: graph break"),
+        errored("memory", "no such symbol", cause=Cause.IMPORT_FAILED, what="torchao"),
+        errored("calls", "shape '[1, 128]' is invalid", cause=Cause.BROKE_OFF, what="RuntimeError"),
+        errored("compile", "graph break", cause=Cause.BROKE_OFF, what="Unsupported"),
+        errored("quality", "nothing was drawn"),
         failed("baseline", "is missing"),
     ]
     assert red_evidence(checks) == [
@@ -76,6 +90,7 @@ def test_the_other_side_of_a_limit_and_another_exception_are_other_evidence() ->
         "compile: Unsupported",
         "lpips: not a number",
         "memory: importing torchao fails",
+        "quality",
         "saved too high",
         "saved too low",
     ]
@@ -89,9 +104,33 @@ reds = st.dictionaries(
 
 @given(red=reds, green=st.lists(st.sampled_from(["kernels", "quality", "manifest"]), unique=True))
 def test_shares_are_shares_and_the_best_comes_first(red: dict[str, list[str]], green: list[str]) -> None:
-    found = likenesses(format="nvfp4", red=red, green=green, known=(DROPPED, SKIPPED, OTHER))
+    found = resembling(format="nvfp4", red=red, green=green, known=(DROPPED, SKIPPED, OTHER))
     shares = [one.share for one in found]
     assert shares == sorted(shares, reverse=True)
     assert all(LEAST <= share <= 1 for share in shares)
     assert len(found) <= MOST
     assert all(one.common for one in found)
+
+
+def test_cases_that_look_alike_are_told_once_and_green_ones_not_at_all() -> None:
+    too_low, fine = against("linear", 1.0, floor=2.0), against("linear", 3.0, floor=2.0)
+    records = [record("arithmetic", case, [too_low]) for case in CASES[2:5]]
+    records += [record("arithmetic", CASES[5], [fine]), record("calls", CASES[4], [too_low])]
+    known = (pattern("scale_dropped", {"arithmetic": ["linear too low"]}), pattern("x", {"calls": ["linear too low"]}))
+    (first, second) = looks_like(records, known)
+    assert (first.cases, first.subject) == (list(CASES[2:4]), f"{CASES[2]} (and 1 more)")
+    assert first.sentences == [
+        "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence: arithmetic: linear too low"
+    ]
+    assert (second.subject, len(second.sentences)) == (CASES[4], 2)
+
+
+def test_patterns_of_faults_that_were_measured_again_replace_the_old_ones(tmp_path: Path) -> None:
+    path = tmp_path / "patterns.json"
+    write_patterns([DROPPED, SKIPPED], again=["scale_dropped", "linears_skipped"], path=path)
+    moved = pattern("linears_skipped", {"memory": ["saved"]}, "kernels")
+    write_patterns([moved, pattern("seen_by_none", {})], again=["linears_skipped", "seen_by_none"], path=path)
+    assert known_patterns(path) == (moved, DROPPED)
+    text = PATTERNS.read_text()
+    copy = tmp_path / "copy.json"
+    assert write_patterns(known_patterns(), again=[], path=copy).read_text() == text, "the shipped file is whole"
