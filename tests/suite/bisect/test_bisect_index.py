@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from fixtures.bisect.schema import Answer
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.log import LOG
-from fixtures.bisect.schema import Answer
 from fixtures.stack.finder import WheelFinder, here
 from fixtures.stack.wheels import PARTIAL, WheelCache
 from tests.suite.bisect_stand_in import CASE, asked, wheels

@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fixtures.bisect.schema import Answer
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect import probe
-from fixtures.bisect.schema import Answer
 from fixtures.stack.finder import here
 from fixtures.stack.index import IndexSilent, configured_sources, offered
 from fixtures.stack.versions import Release, find, usable, wanted
