@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.answer import Answer
 from fixtures.faults import catalog
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import package_of
 from fixtures.nightly.tracker import Issue
 from fixtures.stack.installed import Stack, installed
-from tests.suite.bisect_stand_in import asked, wheels
+from tests.suite.bisect_stand_in import wheels
 from tests.suite.gate_runs import NVFP4, Gate, Outcome, gates
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine
@@ -50,6 +50,10 @@ class Nights:
                 return self.gate(*arguments)
             with catalog()["scale_result_is_ignored"].injected():
                 return self.gate(*arguments)
+
+    def asked(self) -> list[str]:
+        """The versions that probes measured, in order."""
+        return (self.folder / "suite" / "asked").read_text().split()
 
     def follow_up(self, number: int, run: Outcome) -> Path:
         """What the job does next; returns the folder of its bisects."""
@@ -85,14 +89,14 @@ def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
     first = nights.run(DAYS[-2], broken=True)
     red = first.record("velocity")
     assert (first.code, red.verdict) == (1, "fail"), first.text
-    assert red.next.startswith(
-        f"nox -s bisect -- --case {NVFP4} --gate velocity --bad torchao={DAYS[-2]} --nightly --baselines "
-    )
+    question = ["--case", NVFP4, "--gate", "velocity", "--bad", f"torchao={DAYS[-2]}", "--nightly"]
+    assert red.next[:11] == ["nox", "-s", "bisect", "--", *question]
+    assert "--baselines" in red.next
     bisects = nights.follow_up(1, first)
     found = Answer.model_validate_json((bisects / "1" / "bisect.json").read_bytes())
     (step,) = found.culprits[0].steps
     assert (step.package, step.last_good.version, step.first_bad.version) == ("torchao", LAST_GOOD, FIRST_BAD)
-    measured = asked(nights.folder / "suite")
+    measured = nights.asked()
     assert set(measured) < set(DAYS), "halving passes some days over"
     (issue,) = nights.tracker.issues.values()
     assert package_of(Issue(number=1, title="", body=issue["body"])) == "torchao"
@@ -112,9 +116,9 @@ def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
 
     third = nights.run("0.19.0.dev20261110", broken=False)
     assert third.code == 0, third.text
-    before = asked(nights.folder / "suite")
+    before = nights.asked()
     nights.follow_up(3, third)
-    assert asked(nights.folder / "suite") == before, "a green night asks for no bisect"
+    assert nights.asked() == before, "a green night asks for no bisect"
     (issue,) = nights.tracker.issues.values()
     assert issue["state"] == "closed"
     assert nights.tracker.comments[1][1].startswith(f"Green again: `{third.folder.name}` green. torch ")
