@@ -8,5 +8,5 @@ from fixtures.run.plugin import Run
 
 
 def test_pictures_stay_close_to_bf16(case: Case, run: Run) -> None:
-    """LPIPS per prompt, mean and worst; one generator a prompt; of videos every frame, their flicker and their sound."""
+    """LPIPS per prompt, mean and worst; one generator a prompt; of videos every frame, flicker and sound."""
     run.conclude(GATE, case)

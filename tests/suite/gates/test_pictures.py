@@ -9,33 +9,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
+from fixtures.gates.pictures.compare import controls, share_unlike, shows_something
 from fixtures.gates.pictures.images import as_stored, from_image, to_image
-from fixtures.gates.pictures.metric import (
-    MetricName,
-    MetricUnavailable,
-    PictureMetric,
-    controls,
-    load_metric,
-    share_unlike,
-    shows_something,
-    trunk_at_hand,
-)
+from fixtures.gates.pictures.metric import MetricUnavailable, load_metric, trunk_at_hand
+from fixtures.gates.shown import PictureMetric, Pictures
+from fixtures.gates.verdict import Cause
 from fixtures.report.pictures import heat_image
 
-Pictures = npt.NDArray[np.float32]
 KNOWN = Path(__file__).resolve().parents[4] / "shared" / "lpips-reference"
 """The example pictures of LPIPS' authors, where somebody has put them beside the repository."""
-DISTANCES: dict[MetricName, tuple[float, float]] = {"lpips-alex": (0.7219, 0.1376), "st-lpips-alex": (0.7778, 0.1320)}
+DISTANCES: dict[str, tuple[float, float]] = {"lpips-alex": (0.7219, 0.1376), "st-lpips-alex": (0.7778, 0.1320)}
 """Metric -> distances of the authors' reference picture to their p0 and p1; LPIPS' are 0.722 and 0.138 in their issue
 120, the others were measured with stlpips-pytorch 0.0.2."""
 
 
 @functools.cache
-def metric(name: MetricName) -> PictureMetric:
+def metric(name: str) -> PictureMetric:
     """The metric, or a skip where this machine cannot have it."""
     if name == "lpips-alex" and not trunk_at_hand():
         pytest.skip("AlexNet's trunk is not in TORCH_HOME, and a test downloads nothing")
@@ -57,7 +49,7 @@ def noisy(reference: Pictures, amount: float) -> Pictures:
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_known_distances(name: MetricName) -> None:
+def test_known_distances(name: str) -> None:
     if not KNOWN.is_dir():
         pytest.skip(f"the authors' example pictures are not in ../shared/{KNOWN.name} beside the repository")
     reference, *others = (from_image(KNOWN / f"ex_{which}.png") for which in ("ref", "p0", "p1"))
@@ -66,7 +58,7 @@ def test_known_distances(name: MetricName) -> None:
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_a_picture_is_no_distance_from_itself_and_further_the_noisier(name: MetricName) -> None:
+def test_a_picture_is_no_distance_from_itself_and_further_the_noisier(name: str) -> None:
     found = [metric(name).distance(picture(), noisy(picture(), amount)) for amount in (0.0, 0.02, 0.1, 0.4)]
     assert found[0].value == 0.0
     assert [one.value for one in found] == sorted(one.value for one in found)
@@ -75,7 +67,7 @@ def test_a_picture_is_no_distance_from_itself_and_further_the_noisier(name: Metr
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_the_heat_map_lies_where_the_pictures_differ_and_its_mean_is_the_distance(name: MetricName) -> None:
+def test_the_heat_map_lies_where_the_pictures_differ_and_its_mean_is_the_distance(name: str) -> None:
     changed = picture().copy()
     changed[:32, :32] = 1 - changed[:32, :32]
     found = metric(name).distance(picture(), changed)
@@ -85,7 +77,7 @@ def test_the_heat_map_lies_where_the_pictures_differ_and_its_mean_is_the_distanc
 
 
 @pytest.mark.parametrize("name", DISTANCES)
-def test_a_picture_with_a_number_that_is_none_has_no_distance(name: MetricName) -> None:
+def test_a_picture_with_a_number_that_is_none_has_no_distance(name: str) -> None:
     broken = picture().copy()
     broken[5, 5, 0] = np.nan
     assert math.isnan(metric(name).distance(picture(), broken).value)
@@ -120,6 +112,7 @@ def test_without_a_trunk_the_metric_is_the_one_that_carries_its_own() -> None:
 def test_a_metric_that_was_named_and_cannot_be_had_is_one_sentence() -> None:
     with pytest.raises(MetricUnavailable) as caught:
         load_metric("lpips-alex")
+    assert caught.value.cause is Cause.MISSING_DEPENDENCY
     text = str(caught.value)
     assert "alexnet-owt-7be5be79.pth" in text
     assert "set TORCH_HOME to a folder that has it, or use --metric st-lpips-alex" in text

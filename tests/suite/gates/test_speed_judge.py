@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,36 +13,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mstats
 
+from fixtures.catalog.common_limits import COMMON_LIMITS
 from fixtures.catalog.schema import Limit
-from fixtures.gates.speed.device import DEVICE_ALIKE_ELSEWHERE, DEVICE_QUANTITIES, DeviceRounds
-from fixtures.gates.speed.intervals import MINIMUM_ROUNDS, RatioEstimate, change, lower_quartile, ratio_of_ratios
-from fixtures.gates.speed.speed import (
-    QUANTITIES,
+from fixtures.gates.base import Missing
+from fixtures.gates.speed.intervals import (
+    MINIMUM_ROUNDS,
+    RatioEstimate,
+    UnusableSamples,
+    change,
+    lower_quartile,
+    paired_ratio,
+    ratio_of_ratios,
+    rounds_needed,
+)
+from fixtures.gates.speed.judge import (
+    COST_QUANTITIES,
+    DEVICE_ALIKE_ELSEWHERE,
+    DEVICE_QUANTITIES,
+    ENERGY,
+    FIRST_CALL,
+    LAUNCHES,
     REFERENCE_SECONDS,
     SLOW_CALLS,
     SPEEDUP,
     SPEEDUP_CHANGE,
     SPEEDUP_GAIN,
-    CpuWindow,
-    SpeedSamples,
-    UnusableSamples,
-    cpu_disturbance,
+    WALL_QUANTITIES,
     decisive_floors,
+    judge_costs,
     judge_speed,
-    paired_ratio,
-    rounds_needed,
 )
-from fixtures.gates.usable import Refusal
-from fixtures.gates.verdict import Check, Verdict, settle
+from fixtures.gates.speed.result import Costs, DeviceRounds, Pairs, SpeedResult, Timings
+from fixtures.gates.verdict import Cause, Check, Verdict, settle
 
 SECONDS = st.floats(1e-6, 1e4)
 PAIRS = st.lists(st.tuples(SECONDS, SECONDS), min_size=MINIMUM_ROUNDS, max_size=40)
 UNUSABLE = st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf])
-NO_BASELINE = Refusal(section="speed", reason="speed depends on the CPU model", entitled=True)
+NO_BASELINE = Missing(reason="speed depends on the CPU model", cause=Cause.NO_BASELINE, entitled=True)
+RECORDING = Missing(reason="recording a new baseline", cause=Cause.RECORDING)
 
 
 def limit(quantity: str, *, floor: float | None = None, ceiling: float | None = None) -> Limit:
     return Limit(gate="speed", quantity=quantity, unit="x", source="this test", floor=floor, ceiling=ceiling)
+
+
+def night(reference: Sequence[float], measured: Sequence[float], **more: Any) -> SpeedResult:
+    """A result of these rounds; baselines are told in the same words."""
+    wall = Pairs(reference_seconds=list(reference), seconds=list(measured))
+    return SpeedResult(**{"format": "fp8", "arithmetic": "native", **more}, wall=wall)
 
 
 LIMITS = (
@@ -49,14 +69,21 @@ LIMITS = (
     limit(SLOW_CALLS, floor=0.8),
     limit(REFERENCE_SECONDS, ceiling=1.25),
 )
-HEALTHY = SpeedSamples(
-    reference_seconds=(1.30, 1.31, 1.32, 1.33, 1.34, 1.35), seconds=(1.0, 1.01, 1.02, 1.0, 1.01, 1.03)
-)
+HEALTHY = night((1.30, 1.31, 1.32, 1.33, 1.34, 1.35), (1.0, 1.01, 1.02, 1.0, 1.01, 1.03))
 
 
-def judge(samples: SpeedSamples = HEALTHY, baseline: SpeedSamples | Refusal = HEALTHY, **more: object) -> list[Check]:
-    given_ = {"limits": LIMITS, "format": "fp8", "arithmetic": "native", **more}
-    return judge_speed(samples=samples, baseline=baseline, **given_)  # type: ignore[arg-type]
+def judge(
+    now: SpeedResult = HEALTHY, limits: Sequence[Limit] = LIMITS, before: Timings | Missing = HEALTHY
+) -> list[Check]:
+    return judge_speed(now, limits, before)
+
+
+def but(**changes: Any) -> SpeedResult:
+    """The healthy night with these changes."""
+    return HEALTHY.model_copy(update=changes)
+
+
+# ---- ratios and intervals ------------------------------------------------------------------------------------------
 
 
 @given(pairs=PAIRS, scale=st.floats(1e-3, 1e3))
@@ -111,17 +138,16 @@ def test_a_zero_or_no_number_anywhere_is_an_error_and_never_a_pass(
 ) -> None:
     columns = [list(column) for column in zip(*pairs, strict=True)]
     columns[side][at % len(pairs)] = bad
-    broken = SpeedSamples(reference_seconds=tuple(columns[0]), seconds=tuple(columns[1]))
-    assert {check.verdict for check in judge(samples=broken)} == {Verdict.ERROR}
-    against_broken = settle(judge(baseline=broken))
+    broken = night(*columns)
+    assert {check.verdict for check in judge(broken)} == {Verdict.ERROR}
+    against_broken = settle(judge(before=broken))
     assert against_broken.verdict is Verdict.ERROR
     assert "record it again" in against_broken.message
 
 
 @given(rounds=st.integers(0, MINIMUM_ROUNDS - 1))
 def test_too_few_rounds_are_an_error(rounds: int) -> None:
-    few = SpeedSamples(reference_seconds=(1.3,) * rounds, seconds=(1.0,) * rounds)
-    (check,) = judge(samples=few)
+    (check,) = judge(night((1.3,) * rounds, (1.0,) * rounds))
     assert check.verdict is Verdict.ERROR
     assert f"at least {MINIMUM_ROUNDS} are needed" in check.note
 
@@ -133,9 +159,7 @@ def test_unpaired_rounds_are_an_error() -> None:
 
 @given(pairs=PAIRS, floor=st.floats(0.01, 100))
 def test_the_whole_interval_decides(pairs: list[tuple[float, float]], floor: float) -> None:
-    reference, measured = zip(*pairs, strict=True)
-    samples = SpeedSamples(reference_seconds=reference, seconds=measured)
-    (check,) = judge(samples=samples, limits=[limit(SPEEDUP, floor=floor)])
+    (check,) = judge(night(*zip(*pairs, strict=True)), [limit(SPEEDUP, floor=floor)])
     assert check.interval is not None
     low, high = check.interval
     expected = Verdict.PASS if low >= floor else Verdict.FAIL if high < floor else Verdict.UNSURE
@@ -143,36 +167,30 @@ def test_the_whole_interval_decides(pairs: list[tuple[float, float]], floor: flo
 
 
 def test_a_healthy_run_passes_every_check() -> None:
-    device = DeviceRounds(samples=HEALTHY)
-    judged = [quantity for quantity in QUANTITIES if quantity != DEVICE_ALIKE_ELSEWHERE]
+    now = but(device=DeviceRounds(**HEALTHY.wall.model_dump()))
+    judged = [quantity for quantity in (*WALL_QUANTITIES, *DEVICE_QUANTITIES) if quantity != DEVICE_ALIKE_ELSEWHERE]
     narrow = [limit(quantity, floor=0.9) for quantity in DEVICE_QUANTITIES]
-    gain = limit(SPEEDUP_GAIN, ceiling=1.2)
-    checks = judge(limits=[*LIMITS, gain, *narrow], device=device, device_baseline=device)
+    checks = judge(now, [*LIMITS, limit(SPEEDUP_GAIN, ceiling=1.2), *narrow], now)
     assert {check.name: check.verdict for check in checks} == dict.fromkeys(judged, Verdict.PASS)
 
 
 def test_another_hosts_baseline_without_enough_rounds_is_an_error_of_its_own() -> None:
-    short = SpeedSamples(reference_seconds=(1.0,) * 3, seconds=(1.0,) * 3)
-    (check,) = judge(
-        limits=[limit(SPEEDUP_CHANGE, floor=0.9)],
-        baseline=short,
-        device=on_device(0.5, HERE),
-        device_baseline=on_device(0.5, THERE),
-    )
+    short = night((1.0,) * 3, (1.0,) * 3, device=on_device(0.5, THERE))
+    (check,) = judge(but(device=on_device(0.5, HERE)), [limit(SPEEDUP_CHANGE, floor=0.9)], short)
     assert check.verdict is Verdict.ERROR
     assert "3 reference rounds" in check.note
 
 
-HERE, THERE = frozenset({"GPU-1"}), frozenset({"GPU-9"})
+HERE, THERE = ["GPU-1"], ["GPU-9"]
 
 
-def on_device(share: float, gpus: frozenset[str]) -> DeviceRounds:
+def on_device(share: float, gpus: list[str]) -> DeviceRounds:
     """The healthy rounds, of which the GPU computes this share."""
-    computed = SpeedSamples(
-        reference_seconds=tuple(share * s for s in HEALTHY.reference_seconds),
-        seconds=tuple(share * s for s in HEALTHY.seconds),
+    return DeviceRounds(
+        reference_seconds=[share * s for s in HEALTHY.wall.reference_seconds],
+        seconds=[share * s for s in HEALTHY.wall.seconds],
+        gpus=gpus,
     )
-    return DeviceRounds(samples=computed, gpus=gpus)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +204,12 @@ def on_device(share: float, gpus: frozenset[str]) -> DeviceRounds:
     ],
 )
 def test_the_wall_of_a_call_that_waits_for_its_host_is_not_compared_with_another_hosts(
-    share: float, before: float, gpus: frozenset[str], judged: bool
+    share: float, before: float, gpus: list[str], judged: bool
 ) -> None:
     checks = judge(
-        limits=[limit(SPEEDUP_CHANGE, floor=0.9), limit(SLOW_CALLS, floor=0.9), limit(SPEEDUP, floor=1.0)],
-        device=on_device(share, HERE),
-        device_baseline=on_device(before, gpus),
+        but(device=on_device(share, HERE)),
+        [limit(SPEEDUP_CHANGE, floor=0.9), limit(SLOW_CALLS, floor=0.9), limit(SPEEDUP, floor=1.0)],
+        but(device=on_device(before, gpus)),
     )
     expected = Verdict.PASS if judged else Verdict.SKIP
     assert [check.verdict for check in checks] == [expected, expected, Verdict.PASS]
@@ -200,41 +218,50 @@ def test_the_wall_of_a_call_that_waits_for_its_host_is_not_compared_with_another
         assert "record one on this host" in checks[0].note
 
 
-def test_the_message_names_both_sides_rounds_and_arithmetic() -> None:
-    (check,) = judge(limits=[limit(SPEEDUP, floor=1.2)], arithmetic="emulated", format="nvfp4")
+def test_the_message_names_both_their_rounds_and_the_arithmetic() -> None:
+    (check,) = judge(but(arithmetic="emulated", format="nvfp4"), [limit(SPEEDUP, floor=1.2)])
     assert "bf16 1.31 s, nvfp4 1 s, 6 rounds; emulated: what the emulation costs, no hardware speedup" in check.note
 
 
 def test_bf16_that_got_slower_is_named_though_the_ratio_stands() -> None:
-    slower = SpeedSamples(
-        reference_seconds=tuple(1.5 * s for s in HEALTHY.reference_seconds),
-        seconds=tuple(1.5 * s for s in HEALTHY.seconds),
-    )
-    judgement = settle(judge(samples=slower))
+    slower = night([1.5 * s for s in HEALTHY.wall.reference_seconds], [1.5 * s for s in HEALTHY.wall.seconds])
+    judgement = settle(judge(slower))
     assert judgement.verdict is Verdict.FAIL
     assert judgement.message.startswith(f"{REFERENCE_SECONDS} 1.5x")
 
 
 @pytest.mark.parametrize(("entitled", "verdict"), [(True, Verdict.SKIP), (False, Verdict.FAIL)])
 def test_without_a_baseline_the_floor_still_judges_and_the_rest_says_why_not(entitled: bool, verdict: Verdict) -> None:
-    floor, *rest = judge(baseline=replace(NO_BASELINE, entitled=entitled))
+    floor, *rest = judge(before=replace(NO_BASELINE, entitled=entitled))
     assert floor.verdict is Verdict.PASS
     assert {(check.verdict, check.note) for check in rest} == {(verdict, NO_BASELINE.reason)}
 
 
+def test_while_recording_the_floor_judges_and_nothing_is_skipped() -> None:
+    every = [*LIMITS, *(limit(quantity, floor=0.9) for quantity in (*DEVICE_QUANTITIES, *COST_QUANTITIES))]
+    (check,) = judge(but(device=on_device(0.9, HERE)), every, RECORDING)
+    assert (check.name, check.verdict) == (SPEEDUP, Verdict.PASS)
+    # What could not be measured is not recorded: every later night would lack it.
+    _, *absent = judge(but(no_device="CUPTI is held"), every, RECORDING)
+    assert {(check.verdict, check.note) for check in absent} == {(Verdict.ERROR, "CUPTI is held")}
+
+
 def test_a_disturbed_machine_gives_no_number() -> None:
-    (check,) = judge(disturbance="other processes took 90 % of this machine")
-    assert (check.verdict, check.value) == (Verdict.ERROR, None)
+    (check,) = judge(but(disturbance="other processes took 90 % of this machine"))
+    assert (check.verdict, check.value, check.cause) == (Verdict.ERROR, None, Cause.DISTURBED)
 
 
 def test_a_case_without_limits_is_an_error() -> None:
     (check,) = judge(limits=())
-    assert check.verdict is Verdict.ERROR
+    assert (check.verdict, check.cause) == (Verdict.ERROR, Cause.NO_LIMIT)
 
 
 def test_an_unknown_quantity_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="knows no quantity 'latency'; choose one of: speedup,"):
         judge(limits=[limit("latency", floor=1.0)])
+
+
+# ---- how many rounds -----------------------------------------------------------------------------------------------
 
 
 ESTIMATES = st.builds(
@@ -286,16 +313,16 @@ def _needed(pilot: RatioEstimate, *floors: float) -> int:
 
 @pytest.mark.parametrize(("half_width", "minimum", "maximum"), [(0.0, 5, 10), (0.02, 0, 10), (0.02, 11, 10)])
 def test_impossible_bounds_are_refused(half_width: float, minimum: int, maximum: int) -> None:
-    pilot = paired_ratio(HEALTHY.reference_seconds, HEALTHY.seconds)
+    pilot = HEALTHY.wall.ratio()
     with pytest.raises(ValueError, match="give a positive half-width and 1 <= minimum <= maximum"):
         rounds_needed(pilot, half_width=half_width, minimum=minimum, maximum=maximum)
 
 
 def test_floors_that_decide_are_the_limits_and_both_ends_of_the_baselines_margin() -> None:
-    recorded = HEALTHY.ratio(0.975)
+    recorded = HEALTHY.wall.ratio(0.975)
     assert decisive_floors(LIMITS, HEALTHY) == pytest.approx((1.2, 0.93 * recorded.low, 0.93 * recorded.high))
     assert decisive_floors(LIMITS, NO_BASELINE) == (1.2,)
-    assert decisive_floors(LIMITS, SpeedSamples(reference_seconds=(), seconds=())) == (1.2,)
+    assert decisive_floors(LIMITS, night((), ())) == (1.2,)
 
 
 @given(now=ESTIMATES, then=ESTIMATES)
@@ -312,21 +339,72 @@ def test_a_series_changes_by_the_factor_that_it_changed_by(seconds: list[float],
     assert found.low <= found.ratio <= found.high
 
 
-WINDOW = CpuWindow(wall_seconds=10, cores=2, own_seconds=1, busy_seconds=19.5)
+# ---- what a call costs besides time --------------------------------------------------------------------------------
+
+COSTS: dict[str, Any] = {
+    "first_call_seconds": 22.66,
+    "cache_misses": 3,
+    "joules": 71.9,
+    "reference_joules": 92.05,
+    "graph_launches": 57,
+    "kernel_launches": 96,
+}
+"""FLUX.1-dev in fp8 on one H200: baselines/hopper/flux1-dev/fp8-random-bs1-reduce-overhead.json."""
+COST_LIMITS = {limit.quantity: limit for limit in COMMON_LIMITS if limit.quantity in COST_QUANTITIES}
 
 
-def test_a_machine_taken_by_others_is_disturbed() -> None:
-    assert cpu_disturbance(WINDOW).startswith("other processes took 92% of this machine's 2 cores while the rounds ran")
+def costs(before: dict[str, Any] | Missing | None = COSTS, **changes: Any) -> dict[str, Check]:
+    """The checks of a night that differs from the baseline in `changes`."""
+    if not isinstance(before, Missing):
+        then: Timings | Missing = but(costs=None if before is None else Costs(**before))
+    else:
+        then = before
+    found = judge_costs(Costs(**{**COSTS, **changes}), COST_LIMITS.values(), then)
+    return {check.name: check for check in found}
+
+
+def test_the_same_costs_pass() -> None:
+    assert {name: check.verdict for name, check in costs().items()} == dict.fromkeys(COST_QUANTITIES, Verdict.PASS)
 
 
 @pytest.mark.parametrize(
-    "quiet",
+    ("changes", "red", "said"),
     [
-        replace(WINDOW, own_seconds=4.0),  # a fifth of it is ours
-        replace(WINDOW, busy_seconds=18.0),  # a core is idle now and then
-        replace(WINDOW, wall_seconds=0.4, busy_seconds=0.8, own_seconds=0.0),  # too short to count ticks
-        replace(WINDOW, cores=0),
+        ({"graph_launches": 0, "kernel_launches": 1199}, LAUNCHES, "57 graphs and 96 kernels -> 0 graphs and 1199"),
+        ({"graph_launches": 114}, LAUNCHES, "114 graphs"),
+        ({"joules": 92.0}, ENERGY, "92 J of bf16's 92.05 J"),
+        ({"first_call_seconds": 80.0}, FIRST_CALL, "22.7 s, cold cache -> 80.0 s, cold cache"),
+        ({"first_call_seconds": 80.0, "cache_misses": 0}, FIRST_CALL, "80.0 s, warm cache"),
     ],
 )
-def test_ordinary_company_disturbs_nothing(quiet: CpuWindow) -> None:
-    assert cpu_disturbance(quiet) == ""
+def test_a_cost_that_grew_is_red_alone_and_says_from_what(changes: dict[str, Any], red: str, said: str) -> None:
+    found = costs(**changes)
+    assert [name for name, check in found.items() if check.verdict is Verdict.FAIL] == [red]
+    assert said in found[red].sentence()
+
+
+def test_a_hotter_gpu_that_costs_both_alike_changes_nothing() -> None:
+    hot = costs(joules=71.9 * 1.3, reference_joules=92.05 * 1.3)[ENERGY]
+    assert hot.verdict is Verdict.PASS
+    assert hot.value == pytest.approx(1.0)
+
+
+def test_a_cold_night_is_not_held_against_a_warm_baseline() -> None:
+    cold = costs({**COSTS, "first_call_seconds": 6.0, "cache_misses": 0}, first_call_seconds=22.0)[FIRST_CALL]
+    assert cold.verdict is Verdict.SKIP
+    assert "record it again with a cold one" in cold.note
+
+
+@pytest.mark.parametrize(
+    ("absent", "red"), [("joules", ENERGY), ("kernel_launches", LAUNCHES), ("first_call_seconds", FIRST_CALL)]
+)
+def test_what_the_baseline_knew_and_tonight_did_not_tell_is_an_error(absent: str, red: str) -> None:
+    found = costs(**{absent: None})
+    assert [name for name, check in found.items() if check.verdict is Verdict.ERROR] == [red]
+
+
+def test_what_the_baseline_never_knew_is_not_judged_and_a_refused_one_stands_for_every_cost() -> None:
+    assert costs({**COSTS, "joules": None}).keys() == {LAUNCHES, FIRST_CALL}
+    assert costs(None) == {}
+    refused = costs(NO_BASELINE)
+    assert {name: check.verdict for name, check in refused.items()} == dict.fromkeys(COST_QUANTITIES, Verdict.SKIP)

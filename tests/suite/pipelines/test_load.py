@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from fixtures.catalog import models
-from fixtures.pipelines.load import SHIPPED, fingerprint, load_pipeline, source_of
 from fixtures.pipelines.folders import CheckpointProblem, damage_of
+from fixtures.pipelines.load import SHIPPED, fingerprint, load_pipeline, source_of
 
 FLUX = models()["flux1-dev"]
 REMEDY = "restore it with `git checkout -- fixtures/checkpoints`, or train it again"

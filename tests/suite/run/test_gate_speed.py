@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from fixtures.gates.verdict import ExitCode
@@ -64,13 +61,7 @@ def test_the_same_work_is_green_and_ten_times_the_work_is_red(
 def test_a_machine_that_others_took_is_an_error_and_no_number(
     gate: Gate, recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timer = work_clock.install(monkeypatch)
-    # From one look to the next an hour goes by, in which others keep every processor busy.
-    busy = itertools.count(step=3600 * (psutil.cpu_count() or 1))
-    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(user=float(next(busy))))
-    hours = itertools.count(step=3600)
-    watch = SimpleNamespace(perf_counter=lambda: float(next(hours)))
-    monkeypatch.setattr("fixtures.machine.cpu_window.time", watch)
+    timer = work_clock.install(monkeypatch, disturbed="other processes took it; stop them and run the gate again")
     outcome = gate(*SPEED, *timer, baselines=recorded)
     assert outcome.verdicts()["speed"] == "error", outcome.text
     assert "stop them and run the gate again" in outcome.record("speed").message

@@ -9,14 +9,16 @@ import http.server
 import os
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from fixtures import ROOT
 from fixtures.stack import environment as env
 from fixtures.stack.install import InstallFailed
-from fixtures.stack.requirements import Environment, Step
+from fixtures.stack.requirements import Environment, Step, pinned
 from tests.suite.tiny_wheels import make_wheel
 
 
@@ -28,6 +30,23 @@ def test_silent_index_is_named(tmp_path: Path) -> None:
             env.choose("nightly", ["--index", address], tmp_path)
     with pytest.raises(InstallFailed, match="is no folder"):
         env.check_index((tmp_path / "nowhere").as_uri())
+
+
+def test_noxs_interpreter_needs_only_what_nox_and_uv_bring(tmp_path: Path) -> None:
+    """It makes the first environment, so nothing that pyproject.toml pins is there."""
+    brought = {"nox", "uv", "packaging", "filelock"}
+    absent = {name.replace("-", "_") for name in pinned()} - brought | {"httpx2", "yaml", "PIL", "pynvml"}
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:]))\n"
+        "from fixtures.stack.environment import main\n"
+        "sys.exit(main(['released', '--', '--torchao', 'nothing-such']))"
+    )
+    command = [sys.executable, "-c", program, *absent]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        env.EXIT_USAGE,
+        "error: --torchao nothing-such: neither a version nor the path of a wheel or checkout that exists\n",
+    )
 
 
 def test_index_without_torch_is_told_from_a_silent_one(tmp_path: Path) -> None:
@@ -86,7 +105,7 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
         assert (version_in(copy), version_in(python)) == (expected, "1.0")
 
     missing = Environment(name="stack-missing", steps=(Step(requirements=("tinypackage==3.0",)),), base=base)
-    with pytest.raises(InstallFailed, match=r"tinypackage==3.0 does not exist .* is 2.0; pip said more in .*\.log"):
+    with pytest.raises(InstallFailed, match=r"tinypackage==3.0 does not exist .* is 2.0; uv said more in .*\.log"):
         env.prepare(missing, home)
     assert not (home / "stack-missing").exists()
 

@@ -1,102 +1,118 @@
-"""The installer's command line, and its output turned into progress and sentences."""
+"""What uv is asked for, where it looks, and its output turned into sentences."""
 
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
-from fixtures.stack.install import Progress, explain, install_arguments, pip_has_own_index, tells_progress
+from fixtures.stack.install import InstallFailed, _doing, explain, find_uv, install_arguments
 from fixtures.stack.requirements import Step
+from fixtures.stack.sources import Sources, sources_of, with_more
+from tests.suite.tiny_wheels import make_wheel
+
+PIP = (
+    "global.index-url='https://a/simple'\nglobal.extra-index-url='file:///b https://c'\nglobal.find-links='/w'\n"
+    "global.constraint='/constraints.txt'\nglobal.cert='/ca.crt'\nglobal.timeout='60'\n"
+)
 
 
 def test_nightly_step_allows_prereleases_of_its_index_alone() -> None:
     step = Step(requirements=("torch",), index="https://host/nightly")
-    assert install_arguments(step, uv=True) == [
-        "--index-url", "https://host/nightly", "--upgrade", "--prerelease=allow", "torch",
-    ]  # fmt: skip
-    assert {"--pre", "--upgrade", "--index-url"} <= set(install_arguments(step, uv=False))
+    assert install_arguments(step) == ["--upgrade", "--prerelease=allow", "torch"]
+    assert install_arguments(Step(requirements=("torch",))) == ["torch"]
 
 
-@pytest.mark.parametrize(
-    ("pip_config", "variables", "expected"),
-    [
-        ("", {}, False),
-        ("global.timeout='60'\n", {}, False),
-        ("global.index-url='https://host/simple'\n", {}, True),
-        (":env:.find-links='/wheels'\n", {}, True),
-        ("global.index-url='https://host/simple'\n", {"UV_INDEX_URL": "https://host/simple"}, False),
-    ],
-)
-def test_uv_is_left_out_where_only_pip_knows_the_index(
-    pip_config: str, variables: dict[str, str], expected: bool
-) -> None:
-    assert pip_has_own_index(pip_config, variables) is expected
+def test_uv_looks_where_pip_was_told_to() -> None:
+    sources = sources_of(PIP, {})
+    assert sources == Sources(
+        index="https://a/simple", extra=("file:///b", "https://c"), folders=("/w",),
+        constraints=("/constraints.txt",), certificates="/ca.crt",
+    )  # fmt: skip
+    told = " ".join(sources.options())
+    assert "--default-index https://a/simple --index file:///b --index https://c --find-links /w --constr" in told
+    assert sources.environment()["SSL_CERT_FILE"]
+    assert sources.addresses() == ["https://a/simple", "file:///b", "https://c", "/w"]
+    assert sources_of(":env:.index-url='https://mine'\n" + PIP, {}).index == "https://mine"
+    assert sources_of("", {}).addresses() == [""]
+    alone = sources_of(":env:.no-index='1'\n:env:.find-links='/w'\n", {})
+    assert (alone.addresses(), alone.options()[:3]) == (["/w"], ["--no-index", "--find-links", "/w"])
+
+
+def test_uvs_own_variables_win_and_constraints_stay() -> None:
+    own = sources_of(PIP, {"UV_INDEX_URL": "https://mirror", "UV_FIND_LINKS": "/x,/y"})
+    assert own.addresses() == ["https://mirror", "/x", "/y"]
+    assert own.constraints == ("/constraints.txt",)
+
+
+def test_more_indexes_and_folders_join(tmp_path: Path) -> None:
+    make_wheel(tmp_path, "torchao", "1.0")
+    (tmp_path / "laid").mkdir()
+    more = with_more(Sources(no_index=True), ["https://b", str(tmp_path), str(tmp_path / "laid")])
+    assert more == Sources(extra=("https://b", (tmp_path / "laid").as_uri()), folders=(str(tmp_path),))
+    assert with_more(Sources(no_index=True), [str(tmp_path)]).no_index
 
 
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
         (
-            "ERROR: Could not find a version that satisfies the requirement torchao==9.9.9 (from versions: 0.18.0)",
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because there is no version of "
+                "torchao==9.9.9 and you require torchao==9.9.9, your requirements are unsatisfiable.\n"
+            ),
             "torchao==9.9.9 does not exist for Python .* on this platform; the newest is 0.18.0",
         ),
         (
-            "ERROR: Could not find a version that satisfies the requirement torch (from versions: none)\n",
-            "torch cannot be installed: the package index offers it in no version for Python .*",
+            (
+                "error: No solution found\n  cause: Because mslk was not found in the package registry and you require "
+                "mslk==1, we can conclude that your requirements are unsatisfiable.\n"
+            ),
+            "mslk cannot be installed: the package index offers it in no version for Python .* on this platform",
         ),
         (
-            (
-                "WARNING: Retrying after 'NewConnectionError: Failed to establish a new connection'\n"
-                "ERROR: Could not find a version that satisfies the requirement torch (from versions: none)\n"
-            ),
+            "error: Request failed after 3 retries in 8.8s\n  cause: Failed to fetch: http://127.0.0.1:9/simple/torch/",
             "the package index cannot be reached",
         ),
         (
             (
-                "ERROR: Cannot install torch==2.13.0 and torchvision==0.29.1 because these package versions have "
-                "conflicting dependencies.\n"
+                "error: No solution found when resolving dependencies\n  cause: Because torchvision==0.29.1 depends on"
+                "\n   torch>=2.14.0 and you require torch==2.13.0, so your requirements are unsatisfiable."
             ),
-            "Cannot install torch==2.13.0 and torchvision==0.29.1: their requirements conflict",
+            "these versions do not go together: Because torchvision==0.29.1 depends on torch>=2.14.0 and .*",
         ),
         (
             (
-                "  x No solution found when resolving dependencies:\n  `-> Because there is no version of "
-                "torchao==9.9.9 and you require torchao==9.9.9, your requirements are unsatisfiable.\n"
+                "error: No solution found\n  cause: Because only x==1.0 is available and x==1.0 has no wheels with a "
+                "matching Python version tag (e.g., `cp311`), so your requirements are unsatisfiable.\n"
             ),
-            "torchao==9.9.9 does not exist for Python .*",
+            "x==1.0 was built for another Python or platform",
         ),
-        ("OSError: [Errno 28] No space left on device\n", "the disk is full; .*"),
-        ("ERROR: x.whl is not a supported wheel on this platform.\n", "x.whl was built for another Python or platform"),
-        ("ERROR: something new\n", "installation failed: something new"),
+        ("error: Failed to read `x @ file:///x-1.0-py3-none-any.whl`\n", "the wheel of x is damaged"),
+        ("error: failed to write\n  cause: No space left on device (os error 28)\n", "the disk is full; .*"),
+        ("error: something new\n", "installation failed: something new"),
         ("", "installation failed without a word"),
     ],
 )
 def test_failed_installation_is_explained_in_one_sentence(output: str, sentence: str) -> None:
-    assert re.fullmatch(sentence, explain(output))
+    assert re.fullmatch(sentence, explain(output, newest=lambda _: "0.18.0"))
 
 
-def test_progress_says_what_the_installer_does() -> None:
-    progress = Progress()
-    seen = []
-    for line in (
-        "Collecting torch==2.14.1\n",
-        "  Downloading torch-2.14.1-cp311-cp311-manylinux_2_28_x86_64.whl (530.1 MB)\n",
-        "Progress 53010000 of 530100000\n",
-        "Installing collected packages: a, b, c\n",
-    ):
-        progress.read(line)
-        seen.append(progress.doing + progress.percent)
-    assert seen == [
-        "resolving torch==2.14.1",
-        "downloading torch (530.1 MB)",
-        "downloading torch (530.1 MB), 10 %",
-        "unpacking 3 packages",
-    ]
+def test_progress_says_what_uv_is_at() -> None:
+    lines = ["Using Python 3.11.7\n", "Resolved 3 packages in 2ms\n", "Downloading torch (506.1MiB)\n"]
+    lines += ["Downloading triton (155.0MiB)\n", " Downloaded torch\n", " Downloaded triton\n", "Prepared 2 packages\n"]
+    lines += [" + torch==2.14.1\n"]
+    said = [_doing("".join(lines[:count])) for count in (0, 2, 4, 5, 8)]
+    assert said == [
+        "resolving", "resolved 3 packages in 2ms", "downloading torch (506.1MiB) and 1 more",
+        "downloading triton (155.0MiB)", "prepared 2 packages",
+    ]  # fmt: skip
 
 
-def test_old_pip_is_not_asked_to_tell_progress() -> None:
-    assert not tells_progress("pip 23.2.1 from /usr/lib/python3/dist-packages/pip (python 3.11)\n")
-    assert not tells_progress("pip 24.0 from x (python 3.11)")
-    assert tells_progress("pip 24.1 from x (python 3.11)")
-    assert tells_progress("pip 26.1 from x (python 3.11)")
+def test_absent_uv_is_one_sentence_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(InstallFailed, match="is not installed: python3 -m pip install nox uv"):
+        find_uv()

@@ -5,24 +5,29 @@ The indexes are folders and functions here; the repository of diffusers is one t
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import platform
 import re
 import subprocess
 import tomllib
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from packaging.pylock import Pylock
+from packaging.pylock import Package, Pylock
 
 from fixtures.stack import environment as env
-from fixtures.stack.index import IndexSilent
-from fixtures.stack.lock import Installed, installed_in, lock, without_credentials
+from fixtures.stack.download import digest
+from fixtures.stack.index import IndexSilent, offered, offered_through_uv
+from fixtures.stack.install import find_uv
+from fixtures.stack.lock import LOCK, lock, without_credentials
 from fixtures.stack.nightlies import as_date, dated, index_for, main_at
 from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, Step
+from fixtures.stack.sources import Sources
 from fixtures.stack.versions import IndexFile
+from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
 
 INDEX = NIGHTLY_INDEX
@@ -44,7 +49,10 @@ def ask(package: str, sources: Iterable[str]) -> list[IndexFile]:
 
 
 def resolved(given: dict[str, str], date: str | None = None) -> dict[str, str]:
-    return dated(given, date=date, index=INDEX, python=PYTHON, ask=ask, main_of=lambda day: f"main-at-{day}")
+    def main_of(package: str, day: str | None) -> str:
+        return f"{package}-at-{day}"
+
+    return dated(given, date=date, index=INDEX, python=PYTHON, ask=ask, main_of=main_of)
 
 
 def test_date_takes_what_the_index_held_on_that_day() -> None:
@@ -69,8 +77,24 @@ def test_each_package_has_its_own_date_and_overrides_win() -> None:
     [("main", None, None), ("main", "20261101", "2026-11-01"), ("main@2026-10-30", "2026-11-01", "2026-10-30")],
 )
 def test_diffusers_comes_from_main_on_request(given: str, date: str | None, commit: str | None) -> None:
-    assert resolved({"diffusers": given}, date)["diffusers"].endswith(f"huggingface/diffusers@main-at-{commit}")
+    assert resolved({"diffusers": given}, date)["diffusers"].endswith(f"huggingface/diffusers@diffusers-at-{commit}")
     assert "diffusers" not in resolved({}, "2026-11-01")
+
+
+def test_any_package_that_can_be_a_checkout_comes_from_its_own_main() -> None:
+    assert resolved({"torchao": "main@2026-11-01"}) == {
+        "torchao": "git+https://github.com/pytorch/ao@torchao-at-2026-11-01"
+    }
+    assert resolved({"torch": "main"}) == {"torch": "main"}  # which no installer takes
+
+
+def test_noxs_interpreter_asks_the_index_through_uv(tmp_path: Path) -> None:
+    make_wheel(tmp_path, "torchao", "0.19.0.dev20261101")
+    with serving(Index(folder=tmp_path)) as address:
+        found = offered_through_uv("torchao", [address])
+        assert found == offered("torchao", [address])
+    with pytest.raises(IndexSilent, match="cannot be read"):
+        offered_through_uv("torchao", [address])
 
 
 @pytest.mark.parametrize(
@@ -108,18 +132,18 @@ def test_main_of_a_day_is_the_last_commit_before_its_end(tmp_path: Path, monkeyp
         subprocess.run(command, env=os.environ | when, check=True)
 
     def subject(day: str | None) -> str:
-        commit = main_at(day, repository=repository.as_uri())
+        commit = main_at("diffusers", day, repository=repository.as_uri())
         shown = ["git", "-C", str(repository), "log", "-1", "--format=%s", commit]
         return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
 
     assert [subject(day) for day in ("2026-10-31", "2026-11-01", None)] == ["2026-10-30", "2026-11-01", "2026-11-01"]
     with pytest.raises(BadOverride, match="is younger than that"):
-        main_at("2026-10-29", repository=repository.as_uri())
+        main_at("diffusers", "2026-10-29", repository=repository.as_uri())
     with pytest.raises(BadOverride, match="cannot be read"):
-        main_at(None, repository=(tmp_path / "nowhere").as_uri())
+        main_at("diffusers", None, repository=(tmp_path / "nowhere").as_uri())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadOverride, match="git is not installed"):
-        main_at(None)
+        main_at("diffusers", None)
 
 
 def test_silent_index_ends_the_lane_and_not_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,74 +160,71 @@ def test_silent_index_ends_the_lane_and_not_a_rehearsal(tmp_path: Path, capsys: 
 # ---- the lock file -------------------------------------------------------------------------------------------------
 
 
-def test_lock_file_holds_every_wheel_with_its_hash_and_no_password() -> None:
-    entries = [
-        Installed(name="torchao", version="0.19.0.dev20261101+cu130", tags=("cp311-cp311-linux_x86_64",)),
-        Installed(name="Pillow", version="13.0", tags=("py3-none-any",)),
-        Installed(
-            name="diffusers",
-            version="0.43.0.dev0",
-            direct={"url": "https://me:secret@host/diffusers", "vcs_info": {"vcs": "git", "commit_id": "a" * 40}},
-        ),
-        Installed(
-            name="mine", version="1", direct={"url": "file:///home/me/my%20code", "dir_info": {"editable": True}}
-        ),
-        Installed(name="lost", version="3", tags=("py3-none-any",)),
-    ]
-    pages = {
-        ("torchao", "nightly"): [
-            "torchao-0.19.0.dev20261101+cu130-cp312-cp312-linux_x86_64.whl",
-            "torchao-0.19.0.dev20261101+cpu-cp311-cp311-linux_x86_64.whl",
-            "torchao-0.19.0.dev20261101+cu130-cp311-cp311-linux_x86_64.whl",
-        ],
-        ("Pillow", "pypi"): ["pillow-13.0-py3-none-any.whl"],
-    }
+def packages_of(text: str) -> dict[str, Package]:
+    return {str(package.name): package for package in Pylock.from_dict(tomllib.loads(text)).packages}
 
-    def offering(package: str, sources: Iterable[str]) -> list[IndexFile]:
-        (source,) = sources
-        if (package, source) == ("lost", "pypi"):
-            raise IndexSilent("the package index at https://me:secret@pypi/lost/ cannot be read: timed out")
-        return [
-            IndexFile(
-                filename=name,
-                url=f"https://me:secret@{source}/{name}",
-                sha256=hashlib.sha256(name.encode()).hexdigest(),
-            )
-            for name in pages.get((package, source), [])
-        ]
 
-    locked = lock(entries, ["nightly", "pypi"], ask=offering)
+def test_lock_file_holds_every_wheel_with_its_hash_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real: wheels of two indexes and one that no index has, a checkout and what git built, installed and looked up."""
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    indexes = [Index(folder=tmp_path / name) for name in ("nightly", "released")]
+    for index, (name, version) in zip(indexes, [("tinyone", "1.0.dev20261101+cu130"), ("tinytwo", "2.0")], strict=True):
+        index.folder.mkdir()
+        make_wheel(index.folder, name, version)
+    make_wheel(indexes[0].folder, "tinyone", "1.0.dev20261101+cpu")
+    lost = make_wheel(tmp_path, "tinylost", "3.0")
+    python = env.interpreter(tmp_path / "environment")
+    env.make_environment(tmp_path / "environment")
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(lost) as wheel:
+        wheel.extractall(site)  # no installer told where it came from
+    for name in ("my code", "built"):
+        (tmp_path / name).mkdir()
+        project = f'[project]\nname = "{name.removesuffix(" code")}"\nversion = "1"\n'
+        (tmp_path / name / "pyproject.toml").write_text(project)
+    git = ["git", "-C", str(tmp_path / "built"), "-c", "user.name=t", "-c", "user.email=t@t"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    for name, folder, told in (
+        ("my", "my code", {"dir_info": {"editable": True}}),
+        ("built", "built", {"vcs_info": {"vcs": "git", "commit_id": head}}),
+    ):
+        info = site / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "direct_url.json").write_text(json.dumps({"url": (tmp_path / folder).as_uri(), **told}))
+    with serving(indexes[0]) as first, serving(indexes[1]) as second:
+        sources = Sources(index=second, extra=(first.replace("://", "://me:secret@"),))
+        install = [find_uv(), "pip", "install", "--quiet", "--python", str(python), *sources.options()]
+        subprocess.run([*install, "tinyone===1.0.dev20261101+cu130", "tinytwo"], check=True)
+        locked = lock(python, sources)
+        promised = digest(next(indexes[0].folder.glob("*cu130*")))
     assert "secret" not in locked.text + "".join(locked.left_out)
-    assert locked.left_out == [
-        "lost 3 is not in the lock file: the package index at https://pypi/lost/ cannot be read: timed out"
-    ]
-    parsed = Pylock.from_dict(tomllib.loads(locked.text))
-    found = {str(package.name): package for package in parsed.packages}
-    assert set(found) == {"torchao", "pillow", "diffusers", "mine"}
-    (wheel,) = found["torchao"].wheels or []
-    assert wheel.name == "torchao-0.19.0.dev20261101+cu130-cp311-cp311-linux_x86_64.whl"
-    assert wheel.hashes == {"sha256": hashlib.sha256(wheel.name.encode()).hexdigest()}
-    assert found["diffusers"].vcs is not None
-    assert found["diffusers"].vcs.commit_id == "a" * 40
-    assert found["mine"].directory is not None
-    assert found["mine"].directory.path == "/home/me/my code"
+    assert len(locked.left_out) == 1
+    assert locked.left_out[0].startswith("tinylost 3.0 is not in the lock file: tinylost cannot be installed: the pack")
+    found = packages_of(locked.text)
+    assert set(found) == {"tinyone", "tinytwo", "my", "built"}
+    (wheel_,) = found["tinyone"].wheels or []
+    assert (wheel_.url or "").endswith("tinyone-1.0.dev20261101+cu130-py3-none-any.whl")
+    assert wheel_.hashes == {"sha256": promised}
+    assert found["my"].directory is not None
+    assert found["my"].directory.path == str(tmp_path / "my code")
+    assert found["built"].vcs is not None
+    assert found["built"].vcs.commit_id == head
 
 
-def test_moving_environment_leaves_a_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real: a wheel from a folder that stands in for the index, installed and looked up again."""
-    folder = tmp_path / "index" / "tinypackage"
-    folder.mkdir(parents=True)
+def test_moving_environment_leaves_a_lock_file(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    folder.mkdir()
     wheel = make_wheel(folder, "tinypackage", "1.0.dev20261101")
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (folder / "index.html").write_text(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
-    monkeypatch.setenv("PIP_NO_INDEX", "0")
-    index = (tmp_path / "index").as_uri()
-    step = Step(requirements=("tinypackage",), index=index)
-    python = env.prepare(Environment(name="b200", steps=(step,)), tmp_path / "home")
-    assert "tinypackage" in {entry.name for entry in installed_in(python)}
-    parsed = Pylock.from_dict(tomllib.loads((tmp_path / "home" / "b200" / "pylock.toml").read_text()))
-    (found,) = [package for package in parsed.packages if package.name == "tinypackage"]
-    assert [dict(one.hashes) for one in found.wheels or []] == [{"sha256": digest}]
+    with serving(Index(folder=folder)) as index:
+        step = Step(requirements=("tinypackage",), index=index)
+        env.prepare(Environment(name="b200", steps=(step,)), tmp_path / "home")
+    found = packages_of((tmp_path / "home" / "b200" / LOCK).read_text())
+    assert [dict(one.hashes) for one in found["tinypackage"].wheels or []] == [{"sha256": digest(wheel)}]
 
 
 def test_credentials_go_from_any_address() -> None:

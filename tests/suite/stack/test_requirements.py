@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.stack.environment import pinned_requirements
-from fixtures.stack.install import install_arguments
+from fixtures.catalog.packages import overridable
+from fixtures.stack.install import distributions_of, install_arguments
 from fixtures.stack.requirements import (
     NIGHTLY_INDEX,
-    OVERRIDABLE,
     BadOverride,
     Environment,
     Step,
-    describe,
+    arguments_of,
     nightly,
+    pinned,
+    pinned_requirements,
     released,
     resolve_override,
     split_arguments,
@@ -30,7 +31,7 @@ PINNED = ("torch==2.14.1", "torchvision==0.29.1", "torchao==0.18.0", "diffusers=
 WORDS = st.sampled_from(["-x", "--model", "flux1-dev", "--case=a/b", "-k", "torch and not torchao"])
 
 
-@given(before=st.lists(WORDS), after=st.lists(WORDS), package=st.sampled_from(OVERRIDABLE), joined=st.booleans())
+@given(before=st.lists(WORDS), after=st.lists(WORDS), package=st.sampled_from(overridable()), joined=st.booleans())
 def test_overrides_are_taken_out_and_the_rest_keeps_its_order(
     before: list[str], after: list[str], package: str, joined: bool
 ) -> None:
@@ -94,8 +95,7 @@ def test_bad_override_names_input_and_remedy(tmp_path: Path, package: str, typed
 
 
 def test_without_overrides_every_session_shares_the_pinned_environment() -> None:
-    environment = released(PINNED, [])
-    assert environment == Environment(name="suite", steps=(Step(requirements=PINNED),))
+    assert released(PINNED, []) == Environment(name="suite", steps=(Step(requirements=PINNED),))
 
 
 def test_override_changes_one_line_of_a_copy(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_checkout_is_built_last_against_the_torch_that_is_there(tmp_path: Path) 
     first, last = released(PINNED, [resolve_override("diffusers", ".", relative_to=tmp_path)]).steps
     assert not any(line.startswith("diffusers") for line in first.requirements)
     assert "setuptools" in first.requirements
-    assert install_arguments(last, uv=True) == ["--no-build-isolation", "--editable", str(tmp_path)]
+    assert install_arguments(last) == ["--no-build-isolation", "--editable", str(tmp_path)]
 
 
 def test_only_moving_packages_come_from_the_nightly_index(tmp_path: Path) -> None:
@@ -157,17 +157,35 @@ def test_overridden_nightly_is_another_environment(tmp_path: Path) -> None:
     assert "torchao" not in changed.steps[0].requirements
 
 
-def test_run_is_told_what_was_overridden(tmp_path: Path) -> None:
-    overrides = [resolve_override(name, "0.17.0", relative_to=tmp_path) for name in ("torchao", "mslk")]
-    assert describe(overrides, PINNED) == [
-        "torchao 0.17.0 (override; pinned ==0.18.0)",
-        "mslk 0.17.0 (override; pinned nowhere)",
-    ]
+@pytest.mark.parametrize(
+    ("typed", "from_nightly_index", "requirement"),
+    [
+        ("1.1.0", False, "mslk-cuda==1.1.0"),
+        ("2026.4.21", False, "mslk-cuda-nightly==2026.4.21"),
+        ("2026.11.1+cu130", True, "mslk==2026.11.1+cu130"),
+        ("mslk_cuda-1.1.0-py3-none-any.whl", False, "mslk-cuda @ file://"),
+    ],
+)
+def test_package_is_asked_for_by_the_name_that_its_index_has_for_it(
+    tmp_path: Path, typed: str, from_nightly_index: bool, requirement: str
+) -> None:
+    make_wheel(tmp_path, "mslk_cuda", "1.1.0")
+    override = resolve_override("mslk", typed, relative_to=tmp_path, from_nightly_index=from_nightly_index)
+    assert (override.requirement or "").startswith(requirement)
+    assert override.replaces_installed
+    assert distributions_of(["mslk", "torch"]) == ["mslk-cuda", "mslk-cuda-nightly", "mslk", "torch"]
+
+
+def test_overrides_become_the_options_that_ask_for_them_again(tmp_path: Path) -> None:
+    options = ["--torchao", "0.17.0", "--diffusers", "../my checkout"]
+    (tmp_path / "my checkout").mkdir()
+    (tmp_path / "my checkout" / "setup.py").touch()
+    given_, _ = split_arguments(options)
+    assert arguments_of([resolve_override(*one, relative_to=tmp_path / "x") for one in given_.items()]) == options
 
 
 def test_pinned_stack_is_exact_and_stands_in_one_place() -> None:
-    pinned = pinned_requirements()
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in pinned)
-    names = [line.partition("==")[0] for line in pinned]
-    assert len(names) == len(set(names))
-    assert {"torch", "torchvision", "torchao", "diffusers", "transformers"} <= set(names)
+    lines = pinned_requirements()
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)
+    assert len(lines) == len(pinned())
+    assert set(overridable()) - {"mslk"} <= pinned().keys()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fixtures.bisect.plan import nightly_index
-from fixtures.bisect.question import PUBLIC
 from fixtures.stack.download import digest
 from fixtures.stack.index import IndexSilent, offered
 from fixtures.stack.versions import Here, IndexFile, NoSuchVersion, Release, find, of_one_build, usable, wanted
@@ -110,16 +107,6 @@ def test_both_kinds_of_index_page_are_read(tmp_path: Path, speaks_json: bool) ->
     assert (first.filename, first.yanked, first.sha256) == (wheels[0].name, None, digest(wheels[0]))
     assert (second.filename, second.yanked) == ("torchao-1.1+cpu-py3-none-any.whl", "oops")
     assert first.url == f"{address.removesuffix('/simple')}/files/{wheels[0].name}"
-
-
-def test_nightlies_come_from_the_public_index_of_the_build_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert nightly_index(None, ["2.15.0.dev20261101+cu130"]) is None
-    assert nightly_index("https://mine", ["2026-10-01"]) == "https://mine"
-    public = {end: nightly_index(PUBLIC, ["2026-10-01", end]) or "" for end in ("2.15.0.dev1+cu132", "2.15.0.dev1+cpu")}
-    assert [index.rpartition("/")[2] for index in public.values()] == ["cu132", "cpu"]
-    for kind, build in (("cpu", "cpu"), ("b200", "cu130")):
-        monkeypatch.setattr("fixtures.bisect.plan.detect", lambda _, kind=kind: SimpleNamespace(kind=kind))
-        assert (nightly_index(PUBLIC, ["2026-10-01"]) or "").rpartition("/")[2] == build
 
 
 def test_index_that_hangs_once_is_asked_again_and_one_that_stays_silent_is_named(

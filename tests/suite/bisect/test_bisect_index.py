@@ -17,8 +17,8 @@ import pytest
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.log import LOG
-from fixtures.bisect.plan import Shelf, here
 from fixtures.bisect.schema import Answer
+from fixtures.stack.finder import WheelFinder, here
 from fixtures.stack.wheels import PARTIAL, WheelCache
 from tests.suite.bisect_stand_in import CASE, asked, wheels
 from tests.suite.index_stand_in import Index, serving
@@ -167,9 +167,9 @@ def test_nightlies_are_found_by_their_days_and_what_cannot_serve_is_left_out_wit
     left = f"torch-{day(8)}-py3-none-any.whl"
     cache = WheelCache(tmp_path / "cache")
     with serving(index) as address:
-        shelf = Shelf(sources=[address], cache=cache, place=here())
+        finder = WheelFinder(sources=[address], cache=cache, here=here())
         for package, version in (("torch", day(8)), ("torchvision", day(8).replace("2.15", "0.30"))):
-            cache.fetch(shelf.one(package, version))
+            cache.fetch(finder.one(package, version))
             next(folder.glob(f"{package}-{version}-*.whl")).unlink()
         ends = ["--good", "torch=2026-10-04", "--bad", "torch=2026-10-13", "--survey", "9"]
         assert bisect.main(arguments(tmp_path, address, *ends)) == 0

@@ -16,8 +16,8 @@ import pytest
 
 from fixtures.bisect import __main__ as bisect
 from fixtures.bisect import probe
-from fixtures.bisect.plan import here
 from fixtures.bisect.schema import Answer
+from fixtures.stack.finder import here
 from fixtures.stack.index import IndexSilent, configured_sources, offered
 from fixtures.stack.versions import Release, find, usable, wanted
 from fixtures.stack.wheels import NoWheel, WheelCache, default_root

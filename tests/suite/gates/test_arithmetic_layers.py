@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures.gates.arithmetic.arithmetic import LayerArithmetic, layer_arithmetic, sqnr_db
-from fixtures.gates.arithmetic.layers import judge_arithmetic
-from fixtures.gates.velocity.sqnr import NO_NOISE_DB
 from torchao.prototype.mx_formats import nvfp4_tensor
 
-from fixtures.catalog import FORMATS, limit_for
-from fixtures.catalog.common_limits import COMMON_LIMITS
+from fixtures.catalog import FORMATS
+from fixtures.catalog.limits import limits_of
 from fixtures.catalog.models.flux1_dev import MODEL
-from fixtures.catalog.schema import Case, Limit, Selection
+from fixtures.catalog.schema import Selection
+from fixtures.gates.arithmetic.gate import GATE, ArithmeticResult
+from fixtures.gates.arithmetic.layer import LayerArithmetic
+from fixtures.gates.arithmetic.measure import layer_arithmetic
+from fixtures.numerics.sqnr import NO_NOISE_DB, sqnr_db
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.built import Subject
 from fixtures.pipelines.observe import Step
 from fixtures.pipelines.quantize import quantize, quantized_linears
+from tests.suite.contexts import UNRECORDED, tiny
 
 
 class TwoLinears(torch.nn.Module):
@@ -107,22 +109,15 @@ def test_an_activation_is_decoded_by_its_own_second_level_whatever_its_weight_ha
     assert layer.linear_error < 0.006
 
 
-def limits(format: str) -> Callable[[str], Limit | None]:
-    """The arithmetic gate's limits of a tiny checkpoint."""
-    case = Case(model=MODEL.name, format=format, checkpoint="tiny", batch_size=1, compile_mode="eager")
-    every = (*COMMON_LIMITS, *FORMATS[format].limits)
-    return lambda quantity: limit_for(every, gate="arithmetic", quantity=quantity, case=case, machine="cpu")
-
-
 @pytest.mark.parametrize("format", ["fp8", "mxfp8", "nvfp4"])
 def test_unusual_activations_are_within_the_limits_of_ordinary_ones(format: str) -> None:
     """Empty rows, outliers and small numbers; fp8 divides by an empty row's 0, in a healthy torchao too."""
     layers = measured(format=format, unusual=True)
     kinds = {name.partition(" fed ")[2] for name in layers} - {""}
     assert kinds == {"small numbers", "outliers"} | ({"empty rows"} if format != "fp8" else set())
-    assert all(
-        check.verdict == "pass" for check in judge_arithmetic(layers=list(layers.values()), limit=limits(format))
-    )
+    limits = limits_of(tiny(format), "arithmetic", machine="cpu")
+    checks = GATE.judge(ArithmeticResult(layers=list(layers.values())), limits, UNRECORDED)
+    assert all(check.verdict == "pass" for check in checks)
 
 
 def unsafe(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
