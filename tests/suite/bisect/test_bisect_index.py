@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect import __main__ as bisect
+from fixtures.bisect.answer import Answer
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools
-from fixtures.bisect.answer import Answer
 from fixtures.stack.finder import WheelFinder, here
 from fixtures.stack.wheels import PARTIAL, WheelCache
 from tests.suite.bisect_stand_in import CASE, asked, wheels

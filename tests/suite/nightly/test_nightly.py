@@ -187,9 +187,9 @@ def test_red_without_a_culprit_has_an_issue_of_its_own(runs: dict[str, Path]) ->
 
 
 def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
-    others = [Issue(number=5, title="torchao is slow", body="no marker"), Issue(number=6, title="", body="")]
+    others = [Issue(number=5, body="no marker"), Issue(number=6, body="")]
     assert actions(night(runs["green"]), [], others, link="") == []
-    ours = Issue(number=7, title="", body=f"{marker('torchao')}\n...")
+    ours = Issue(number=7, body=f"{marker('torchao')}\n...")
     assert package_of(ours) == "torchao"
     (action,) = actions(night(runs["green"]), [], [*others, ours], link="")
     assert (action.what, action.number) == ("close", 7)
@@ -197,7 +197,7 @@ def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
 
 def test_unfinished_night_neither_opens_nor_closes(tmp_path: Path) -> None:
     folder = write_run(tmp_path, red=False, killed=True)
-    ours = Issue(number=7, title="", body=marker("torchao"))
+    ours = Issue(number=7, body=marker("torchao"))
     assert actions(night(folder), [], [ours], link="") == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Nights:
     gate: Gate
     tracker: StandIn
     index: Index
+    bisect: Sequence[str]
     monkeypatch: pytest.MonkeyPatch
     said: str = ""
 
@@ -59,7 +60,8 @@ class Nights:
         """What the job does next; returns the folder of its bisects."""
         bisects = self.folder / f"night-{number}" / "bisects"
         where = ["--bisects", str(bisects), "--summary", str(self.folder / "summary.md")]
-        code = nightly.main([str(run.folder), "--expect", "flux1-dev", "--index", self.index.address, *where])
+        arguments = [str(run.folder), "--expect", "flux1-dev", "--index", self.index.address, *where]
+        code = nightly.main(arguments, bisect=self.bisect)
         assert code == 0
         return bisects
 
@@ -72,7 +74,6 @@ def nights(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     index = Index(folder=wheels(tmp_path / "index", {day: "good" if day < FIRST_BAD else "bad" for day in DAYS}))
     index.hidden |= {DAYS[-1]}  # of tomorrow
     stand_in = (sys.executable, "-m", "tests.suite.bisect_stand_in", str(tmp_path / "suite"), str(base))
-    monkeypatch.setattr(nightly, "BISECT", stand_in)
     with serving(index), tracker_on_this_machine() as tracker:
         told = {"GITHUB_API_URL": tracker.url, "GITHUB_REPOSITORY": "owner/name", **SECRETS}
         kept = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
@@ -80,7 +81,7 @@ def nights(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             monkeypatch.setenv(name, value)
         for name in ("GITHUB_STEP_SUMMARY", "GITHUB_RUN_ID", "GATE_LOCK"):
             monkeypatch.delenv(name, raising=False)
-        yield Nights(folder=tmp_path, gate=gate, tracker=tracker, index=index, monkeypatch=monkeypatch)
+        yield Nights(folder=tmp_path, gate=gate, tracker=tracker, index=index, bisect=stand_in, monkeypatch=monkeypatch)
 
 
 def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
@@ -99,7 +100,7 @@ def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
     measured = nights.asked()
     assert set(measured) < set(DAYS), "halving passes some days over"
     (issue,) = nights.tracker.issues.values()
-    assert package_of(Issue(number=1, title="", body=issue["body"])) == "torchao"
+    assert package_of(Issue(number=1, body=issue["body"])) == "torchao"
     assert issue["title"] == f"torchao {FIRST_BAD}: velocity of {NVFP4} is red"
     evidence = (LAST_GOOD, FIRST_BAD, "9.5 dB", "≥ 12 dB", red.message.split(";")[0], f"torchao {DAYS[-2]}")
     for words in (*evidence, "# good", "# bad", f"--torchao {nights.folder / 'cache'}"):
