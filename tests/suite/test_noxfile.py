@@ -218,3 +218,9 @@ def test_noxfile_imports_nothing_of_ours() -> None:
 )
 def test_bare_words_select_cases(arguments: list[str], expected: list[str]) -> None:
     assert launch.selected(arguments) == expected
+
+
+def test_an_option_may_choose_another_program_of_its_session() -> None:
+    faults = PROGRAMS["faults"]
+    assert faults.chosen(["--clean=30"]).module == "fixtures.research.limits"
+    assert faults.chosen(["--fault", "bias_is_dropped"]) == faults

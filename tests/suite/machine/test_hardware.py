@@ -345,4 +345,5 @@ def test_machine_without_nvml_has_no_state(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert read_gpu_state("GPU-1") is None
     assert gpus_of_host() == frozenset()
-    assert gpus() is cuda_of_driver() is None
+    assert gpus() is None
+    assert cuda_of_driver() is None

@@ -40,8 +40,8 @@ def test_it_is_in_every_plan_that_names_no_formats() -> None:
 @pytest.mark.parametrize("capability", [None, (9, 0)], ids=["emulated", "native"])
 def test_its_products_are_watched_and_decoded(capability: tuple[int, int] | None) -> None:
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(96, 64, dtype=torch.bfloat16))
-    plain = values(module[0].weight)
+    linear = torch.nn.Linear(96, 64, dtype=torch.bfloat16)
+    module, plain, bias = torch.nn.Sequential(linear), values(linear.weight), values(linear.bias)
     x = torch.randn(300, 96, dtype=torch.bfloat16) * torch.arange(1, 301)[:, None].to(torch.bfloat16)
     seen: list[Multiplication] = []
     with torch.inference_mode(), software_tensor_core(device="cpu", device_capability=capability) as core:
@@ -60,7 +60,7 @@ def test_its_products_are_watched_and_decoded(capability: tuple[int, int] | None
         assert sqnr_db(original, best) - sqnr_db(original, stored) < 0.3
         assert sqnr_db(original, stored) > 36
     assert relative_error(reference_matmul(call), values(call.result)) < 1e-6
-    assert relative_error(activation @ weight.T + values(module[0].bias), values(y)) < 0.01
+    assert relative_error(activation @ weight.T + bias, values(y)) < 0.01
     assert np.array_equal(decode_tiles(call, [0, 2]), np.concatenate([activation[:128], activation[256:]]))
 
 
