@@ -72,14 +72,27 @@ def drawn_cases() -> set[Case]:
     return {case for lane in LANES.values() for weights in DRAWN for case in cases_of(lane, checkpoint=weights)}
 
 
-def test_importing_the_catalog_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, fixtures.catalog as catalog; catalog.models(); "
-        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
+DECIDES = (
+    "fixtures.gates.registry; fixtures.gates.registry.gates(); import fixtures.run.session, fixtures.report.page, "
+    "fixtures.bisect.__main__, fixtures.compare.__main__, fixtures.nightly.__main__, fixtures.trend.__main__"
+)
+
+
+@pytest.mark.parametrize(
+    ("imported", "heavy"),
+    [
+        ("fixtures.catalog; fixtures.catalog.models()", {"numpy", "pydantic", "pytest", "lpips"}),
+        ("fixtures.numerics.registry; fixtures.numerics.registry.numerics()", {"pydantic", "pytest"}),
+        (DECIDES, {"pytest", "lpips"}),
+    ],
+    ids=["catalog", "numerics", "what decides"],
+)
+def test_what_holds_data_or_decides_imports_nothing_under_test(imported: str, heavy: set[str]) -> None:
+    """Import contracts see no difference between an import at the top and one inside a function; this does."""
+    code = f"import sys, {imported}; print(sorted({{name.partition('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(ast.literal_eval(done.stdout))
-    assert not loaded & {"torch", "torchao", "diffusers", "transformers", "numpy", "pytest", "pydantic", "lpips"}
+    assert not loaded & {"torch", "torchao", "diffusers", "transformers", *heavy}
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
