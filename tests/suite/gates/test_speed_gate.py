@@ -12,8 +12,8 @@ from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case, Limit
 from fixtures.gates.base import Missing, conclude
 from fixtures.gates.speed import GATE
-from fixtures.gates.speed.judge import DEVICE_SPEEDUP, SPEEDUP, SPEEDUP_CHANGE
-from fixtures.gates.speed.result import Costs, DeviceRounds, Pairs, SpeedResult
+from fixtures.gates.speed.judge import SPEEDUP_CHANGE
+from fixtures.gates.speed.result import DEVICE_SPEEDUP, SPEEDUP, Costs, DeviceRounds, Pairs, SpeedResult
 from fixtures.gates.verdict import Cause, Check, Verdict
 from tests.suite.contexts import Stored, context, tiny
 from tests.suite.speed_timer import FakeTimer
@@ -67,7 +67,7 @@ def test_a_rehearsal_measures_a_few_rounds_and_judges_nothing() -> None:
     ctx = replace(context(CASE, timer=healthy(), recording=True), lane=replace(LANES["cpu"], judges_speed=False))
     rehearsed = conclude(GATE, ctx)
     assert 5 <= len(rehearsed.result.wall.seconds) <= 8
-    assert rehearsed.kept is not None
+    assert rehearsed.kept is None
     (check,) = rehearsed.judgement.checks
     assert check.verdict is Verdict.SKIP
     assert check.note.startswith("a rehearsal judges no speed; measured ")
