@@ -79,10 +79,15 @@ def patient(command: list[str]) -> int:
                 continue  # the terminal interrupts the child too
 
 
-for name, sentence in SESSIONS.items():
+def offer(name: str, sentence: str) -> None:
+    """Make a session of an entry of the table."""
 
     def start(session: nox.Session) -> None:
         launch(session)
 
     start.__doc__ = sentence
-    nox.session(start, name=name, venv_backend="none")
+    nox.session(name=name, venv_backend="none")(start)
+
+
+for _name, _sentence in SESSIONS.items():
+    offer(_name, _sentence)

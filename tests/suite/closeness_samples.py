@@ -23,8 +23,9 @@ places = st.integers(0, 7)
 
 def limits(gate: str, *, floor: float | None = None, **ceilings: float) -> Limits:
     """Ceilings by quantity; `floor` is that of the worst step."""
-    bounds = {name: (None, ceiling) for name, ceiling in ceilings.items()}
-    bounds |= {} if floor is None else {"sqnr_worst_step": (floor, None)}
+    bounds: dict[str, tuple[float | None, float | None]] = {name: (None, high) for name, high in ceilings.items()}
+    if floor is not None:
+        bounds["sqnr_worst_step"] = (floor, None)
     return Limits(
         entries=tuple(
             Limit(gate=gate, quantity=name, unit="u", source="a test's own", floor=low, ceiling=high)

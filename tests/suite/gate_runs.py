@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.gates.verdict import Verdict
-from fixtures.results.run import RunUnreadable, read_run
 from fixtures.results.records import GateRecord
+from fixtures.results.run import RunUnreadable, read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = "st-lpips-alex"

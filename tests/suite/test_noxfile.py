@@ -32,10 +32,9 @@ def load_noxfile() -> ModuleType:
 noxfile = load_noxfile()
 
 
-def run_nox(*arguments: str, home: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_nox(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nox", "--envdir", str(home), *arguments]
-    environment = os.environ | ({} if path is None else {"PATH": path})
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_sessions_explain_themselves_in_one_sentence() -> None:
@@ -132,15 +131,26 @@ def test_named_tests_replace_the_default_ones(arguments: list[str], expected: st
     assert launch.targets(arguments, "tests/gate") == ([expected] if expected else [])
 
 
-@pytest.mark.skipif(os.name == "nt", reason="stands in for nvidia-smi with a shell script")
-def test_b200_without_sm_100_is_red_and_installs_nothing(tmp_path: Path) -> None:
-    stand_in = tmp_path / "bin" / "nvidia-smi"
-    stand_in.parent.mkdir()
-    stand_in.write_text("#!/bin/sh\necho 'NVIDIA H200, 9.0, 570.12, 140000'\n")
-    stand_in.chmod(0o755)
-    done = run_nox("-s", "b200", home=tmp_path / "home", path=f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
+H200_BY_NVML = """
+from types import SimpleNamespace
+class NVMLError(Exception): pass
+nvmlInit = nvmlShutdown = lambda: None
+nvmlDeviceGetCount = lambda: 1
+nvmlDeviceGetHandleByIndex = int
+nvmlDeviceGetName = lambda handle: "NVIDIA H200"
+nvmlDeviceGetUUID = lambda handle: "GPU-1"
+nvmlDeviceGetCudaComputeCapability = lambda handle: (9, 0)
+nvmlDeviceGetMemoryInfo = lambda handle: SimpleNamespace(free=140 * 10**9)
+nvmlSystemGetDriverVersion = lambda: "570.12"
+"""
+
+
+def test_b200_without_sm_100_is_red_and_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pynvml.py").write_text(H200_BY_NVML)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = run_nox("-s", "b200", home=tmp_path / "home")
     assert done.returncode == 7
-    assert "compute capability 10.0 or higher (B200) is needed; found NVIDIA H200 (9.0)" in done.stderr
+    assert "compute capability 10.0 (B200) is needed; found NVIDIA H200 (9.0)" in done.stderr
     assert "nox -s b200 -- --rehearse" in done.stderr
     assert done.stderr.count("cannot run here") == 1
     assert not any((tmp_path / "home").glob("*/bin"))
@@ -208,3 +218,9 @@ def test_noxfile_imports_nothing_of_ours() -> None:
 )
 def test_bare_words_select_cases(arguments: list[str], expected: list[str]) -> None:
     assert launch.selected(arguments) == expected
+
+
+def test_an_option_may_choose_another_program_of_its_session() -> None:
+    faults = PROGRAMS["faults"]
+    assert faults.chosen(["--clean=30"]).module == "fixtures.research.limits"
+    assert faults.chosen(["--fault", "bias_is_dropped"]) == faults

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect import __main__ as bisect
+from fixtures.bisect.answer import Answer
 from fixtures.bisect.log import LOG
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.probe import ProbeTools
 from fixtures.stack.finder import WheelFinder, here
 from fixtures.stack.wheels import PARTIAL, WheelCache
 from tests.suite.bisect_stand_in import CASE, asked, wheels
@@ -47,7 +48,7 @@ def wheel_of(version: str) -> str:
 
 @pytest.mark.parametrize("speaks_json", [True, False])
 def test_culprit_is_found_though_the_index_hides_cuts_off_and_falls_silent(
-    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch, speaks_json: bool
+    tmp_path: Path, stand_in: ProbeTools, monkeypatch: pytest.MonkeyPatch, speaks_json: bool
 ) -> None:
     monkeypatch.setattr("fixtures.stack.index.ANSWER_S", 0.5)
     defaults = WheelCache.__init__.__kwdefaults__ or {}
@@ -59,7 +60,7 @@ def test_culprit_is_found_though_the_index_hides_cuts_off_and_falls_silent(
     index.silent[wheel_of("0.7")] = 1
     index.wrong[wheel_of("0.9")] = 9
     with serving(index) as address:
-        assert bisect.main(arguments(tmp_path, address, "--good", "torchao=0.1", "--survey", "9")) == 0
+        assert bisect.main(arguments(tmp_path, address, "--good", "torchao=0.1", "--survey", "9"), tools=stand_in) == 0
     assert step(tmp_path) == ("0.6", "0.7")
     answer = answered(tmp_path)
     assert answer.left_out == [f"{wheel_of('0.5')}: yanked: leaks"]
@@ -84,24 +85,24 @@ def killed(command: list[str], when: Callable[[], bool]) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_bisect_killed_in_a_probe_and_in_a_download_goes_on_and_measures_nothing_twice(
-    tmp_path: Path, stand_in: Path, base: Path
+    tmp_path: Path, stand_in: ProbeTools, base: Path
 ) -> None:
     kinds = {f"0.{n}": "good" if n < 6 else "bad" for n in range(1, 10)}
     index = Index(folder=wheels(tmp_path / "offers", {**kinds, "0.5": "slow"}))
     index.stuck[wheel_of("0.6")] = 1
     log, partial = tmp_path / "out" / LOG, tmp_path / "cache" / PARTIAL
-    program = [sys.executable, "-m", "tests.suite.bisect_stand_in", str(stand_in), str(base)]
+    program = [sys.executable, "-m", "tests.suite.bisect_stand_in", str(stand_in.suite), str(base)]
     resume = ["--resume", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     with serving(index) as address:
         killed(
             [*program, *arguments(tmp_path, address, "--good", "torchao=0.1", "--survey", "0")],
-            lambda: (stand_in / "asked").exists() and asked(stand_in)[-1:] == ["0.5"],
+            lambda: (stand_in.suite / "asked").exists() and asked(stand_in)[-1:] == ["0.5"],
         )
         before = log.read_bytes()
         assert [json.loads(line)["versions"]["torchao"] for line in before.splitlines()[1:]] == ["0.1", "0.9"]
         killed([*program, *resume], lambda: any(path.stat().st_size for path in partial.glob(f"*{wheel_of('0.6')}")))
         assert log.read_bytes().startswith(before)
-        assert bisect.main(resume) == 0
+        assert bisect.main(resume, tools=stand_in) == 0
     assert step(tmp_path) == ("0.5", "0.6")
     probes = asked(stand_in)
     measured = [one.versions["torchao"] for one in answered(tmp_path).evidence]
@@ -111,14 +112,14 @@ def test_bisect_killed_in_a_probe_and_in_a_download_goes_on_and_measures_nothing
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_two_signals_end_a_bisect_once_and_in_good_order(tmp_path: Path, stand_in: Path, base: Path) -> None:
+def test_two_signals_end_a_bisect_once_and_in_good_order(tmp_path: Path, stand_in: ProbeTools, base: Path) -> None:
     folder = wheels(tmp_path / "offers", {"0.1": "hang", "0.2": "bad"})
-    program = [sys.executable, "-m", "tests.suite.bisect_stand_in", str(stand_in), str(base)]
+    program = [sys.executable, "-m", "tests.suite.bisect_stand_in", str(stand_in.suite), str(base)]
     command = [*program, *arguments(tmp_path, str(folder), "--good", "torchao=0.1")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 100
-        while not (stand_in / "asked").exists():
+        while not (stand_in.suite / "asked").exists():
             assert time.monotonic() < end
             time.sleep(0.02)
         for what in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
@@ -153,7 +154,7 @@ def day(number: int, build: str = "cu130") -> str:
 
 @pytest.mark.parametrize("speaks_json", [True, False])
 def test_nightlies_are_found_by_their_days_and_what_cannot_serve_is_left_out_with_its_reason(
-    tmp_path: Path, stand_in: Path, speaks_json: bool
+    tmp_path: Path, stand_in: ProbeTools, speaks_json: bool
 ) -> None:
     folder = tmp_path / "offers"
     folder.mkdir()
@@ -172,7 +173,7 @@ def test_nightlies_are_found_by_their_days_and_what_cannot_serve_is_left_out_wit
             cache.fetch(finder.one(package, version))
             next(folder.glob(f"{package}-{version}-*.whl")).unlink()
         ends = ["--good", "torch=2026-10-04", "--bad", "torch=2026-10-13", "--survey", "9"]
-        assert bisect.main(arguments(tmp_path, address, *ends)) == 0
+        assert bisect.main(arguments(tmp_path, address, *ends), tools=stand_in) == 0
     answer = answered(tmp_path)
     assert step(tmp_path) == (day(8), day(9))
     # The 3rd has no torchvision, so the 4th means the 2nd; the 8th left the index and is in the cache.

@@ -26,7 +26,9 @@ from tests.suite.bisect_stand_in import CASE, run, wheels
 def test_ends_that_are_not_reproduced_end_it_with_code_1(
     tmp_path: Path, stand_in: ProbeTools, kinds: dict[str, str], words: str
 ) -> None:
-    code, answer = run(tmp_path, wheels(tmp_path / "index", kinds), stand_in, "--good", "torchao=0.1", "--time-limit", "8")
+    code, answer = run(
+        tmp_path, wheels(tmp_path / "index", kinds), stand_in, "--good", "torchao=0.1", "--time-limit", "8"
+    )
     assert code == 1
     assert words in answer.sentence
 
@@ -53,12 +55,17 @@ def test_bad_questions_end_in_one_sentence(
     tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     index = wheels(tmp_path / "index", {"0.1": "good"})
-    assert bisect.main([*arguments, "--index", str(index), "--cache", str(tmp_path / "cache")], tools=stand_in) in (4, 7)
+    assert bisect.main([*arguments, "--index", str(index), "--cache", str(tmp_path / "cache")], tools=stand_in) in (
+        4,
+        7,
+    )
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
 
 
-def test_two_bisects_do_not_share_a_folder(tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_bisects_do_not_share_a_folder(
+    tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str]
+) -> None:
     index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "bad"})
     with bisect.only_one(tmp_path / "out"):
         for again in (

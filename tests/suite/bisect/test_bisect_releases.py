@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect import __main__ as bisect
-from fixtures.bisect import probe
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.answer import Answer
+from fixtures.bisect.probe import ProbeTools
 from fixtures.stack.finder import here
 from fixtures.stack.index import IndexSilent, configured_sources, offered
 from fixtures.stack.versions import Release, find, usable, wanted
@@ -33,9 +33,10 @@ rounding = source[source.index("def nvfp4_quantize"):].partition("data_scaled = 
 digest = hashlib.sha256(re.sub(r"#.*", "", rounding).encode()).hexdigest()
 missing = not (pathlib.Path(package) / "dtypes/uintx/uint4_layout.py").exists()
 verdict = "error" if gate == "manifest" and missing else "pass"
-record = {"schema": 1, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "none", "metric": "m",
-          "message": "importing torchao.dtypes.uintx.uint4_layout fails" if missing else "there", "checks": [],
-          "details": {"digest": digest}, "reproduce": "r"}
+checks = [{"name": gate, "verdict": "error", "cause": "import failed", "what": "torchao.dtypes"}] if missing else []
+record = {"schema": 2, "run": "x", "case": "c", "gate": gate, "verdict": verdict, "arithmetic": "none",
+          "message": "importing torchao.dtypes.uintx.uint4_layout fails" if missing else "there", "checks": checks,
+          "result": {"digest": digest} if gate == "digest" else {}, "reproduce": ["r"]}
 out.mkdir(parents=True)
 (out / "records.jsonl").write_text(json.dumps(record) + "\\n")
 """
@@ -54,24 +55,22 @@ def torchao() -> list[Release]:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def reader(tmp_path: Path) -> ProbeTools:
     root = tmp_path / "suite"
     root.mkdir()
     (root / "pytest.py").write_text(READER)
     environment = tmp_path / "base"
     subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(environment)], check=True)
-    monkeypatch.setattr(probe, "ROOT", root)
-    monkeypatch.setattr("fixtures.bisect.plan.interpreter_prefix", lambda: environment)
+    return ProbeTools(suite=root, base=environment)
 
 
 @pytest.mark.parametrize(("gate", "good", "bad"), [("digest", "0.16.0", "0.17.0"), ("import", "0.15.0", "0.16.0")])
 def test_released_wheels_lead_to_the_change_in_their_own_code(
-    tmp_path: Path, torchao: list[Release], reader: None, gate: str, good: str, bad: str
+    tmp_path: Path, torchao: list[Release], reader: ProbeTools, gate: str, good: str, bad: str
 ) -> None:
-    code = bisect.main([
-        "--case", CASE, "--gate", gate, "--good", "torchao=0.15.0", "--bad", "torchao=0.18.0",
-        "--out", str(tmp_path / "out"), "--cache", str(default_root()),
-    ])  # fmt: skip
+    ends = ["--good", "torchao=0.15.0", "--bad", "torchao=0.18.0"]
+    kept = ["--out", str(tmp_path / "out"), "--cache", str(default_root())]
+    code = bisect.main(["--case", CASE, "--gate", gate, *ends, *kept], tools=reader)
     answer = Answer.model_validate_json((tmp_path / "out" / "bisect.json").read_text())
     assert code == 0, answer.sentence
     (step,) = answer.culprits[0].steps

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from fixtures.bisect import __main__ as bisect
+from fixtures.bisect.answer import Answer
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools
-from fixtures.bisect.answer import Answer
 from fixtures.stack.installed import InstalledPackage, Stack
 from tests.suite.bisect_stand_in import CASE, asked, run, wheels
 
@@ -87,9 +87,7 @@ def test_gaps_all_around_make_a_range_and_say_why(tmp_path: Path, stand_in: Prob
     assert "is damaged" in messages["0.4"]
 
 
-def test_killed_bisect_goes_on_and_measures_nothing_twice(
-    tmp_path: Path, stand_in: ProbeTools
-) -> None:
+def test_killed_bisect_goes_on_and_measures_nothing_twice(tmp_path: Path, stand_in: ProbeTools) -> None:
     index = wheels(tmp_path / "index", {f"0.{n}": "good" if n < 6 else "bad" for n in range(1, 10)})
     calls = itertools.count(1)
 
@@ -118,7 +116,9 @@ def test_killed_bisect_goes_on_and_measures_nothing_twice(
     assert asked(stand_in) == once
 
 
-def test_good_end_is_found_by_walking_back_and_its_probes_are_not_repeated(tmp_path: Path, stand_in: ProbeTools) -> None:
+def test_good_end_is_found_by_walking_back_and_its_probes_are_not_repeated(
+    tmp_path: Path, stand_in: ProbeTools
+) -> None:
     index = wheels(tmp_path / "index", {f"0.{n}": "good" if n < 3 else "bad" for n in range(1, 11)})
     code, answer = run(tmp_path, index, stand_in, "--bad", "torchao=0.10", "--survey", "0")
     assert code == 0

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fixtures.bisect.search import Doubt, SearchSettings, SearchStatus
+from fixtures.bisect.search import Doubt, SearchSettings, SearchStatus, search, step_back
 from fixtures.bisect.trials import Combination, majority
-from fixtures.bisect.search import search, step_back
 from tests.suite.bisect_worlds import BAD, GAP, GOOD, UNSURE, World, doubts
 
 

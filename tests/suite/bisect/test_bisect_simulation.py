@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fixtures.bisect.search import Doubt, SearchResult, SearchSettings, SearchStatus
+from fixtures.bisect.search import Doubt, SearchResult, SearchSettings, SearchStatus, search
 from fixtures.bisect.trials import Combination
-from fixtures.bisect.search import search
 from tests.suite.bisect_worlds import Noisy, World, doubts
 
 

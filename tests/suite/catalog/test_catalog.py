@@ -8,18 +8,36 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from fixtures.catalog import FORMATS, GATES, LANES, cases_of, gates_of, limit_for, meta_cases, models, parse_case
+from fixtures.catalog import (
+    FORMATS,
+    LANES,
+    cases_of,
+    choose_lane,
+    kind_of,
+    machines,
+    meta_cases,
+    models,
+    parse_case,
+    prompts,
+)
 from fixtures.catalog.common_limits import COMMON_LIMITS
-from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit, Machine
+from fixtures.catalog.lanes import B200, CPU
+from fixtures.catalog.limits import Limits, TwoLimits, limits_of
+from fixtures.catalog.metrics import METRICS
+from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit
+from fixtures.gates.registry import gates, gates_of
 from fixtures.gates.speed.judge import QUANTITIES
 
 ROOT = Path(__file__).resolve().parents[3]
-METRICS = ("lpips-alex", "st-lpips-alex")
+DRAWN: tuple[Checkpoint, ...] = ("tiny", "hub")
+ANOTHER_PICTURE = 0.6
+"""How far another prompt's picture lies at least: 0.62 to 0.71 with the tiny FLUX and LPIPS' AlexNet."""
 JUDGED = {
     "arithmetic": {"weight", "activation", "product", "linear", "weight loss", "activation loss"},
     "reference": {"lpips_to_stored", "lpips_bf16_to_float32", "sound_to_stored", "values_unlike_stored"},
@@ -33,8 +51,8 @@ JUDGED = {
 
 
 def limits() -> Iterator[tuple[str, Limit]]:
-    """Every limit, and whose it is."""
-    yield from (("common", limit) for limit in COMMON_LIMITS)
+    """Every limit, and whose it is: a model's, a format's or nobody's."""
+    yield from (("", limit) for limit in COMMON_LIMITS)
     yield from ((name, limit) for name, entry in FORMATS.items() for limit in entry.limits)
     yield from ((name, limit) for name, model in models().items() for limit in model.limits)
 
@@ -49,96 +67,103 @@ def all_cases() -> list[Case]:
     ]
 
 
-def test_importing_the_catalog_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, fixtures.catalog as catalog; catalog.models(); "
-        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = set(ast.literal_eval(done.stdout))
-    assert not loaded & {"torch", "torchao", "diffusers", "transformers", "numpy", "pytest", "pydantic", "lpips"}
+def drawn_cases() -> set[Case]:
+    """Every lane's cases with weights whose pictures mean something."""
+    return {case for lane in LANES.values() for weights in DRAWN for case in cases_of(lane, checkpoint=weights)}
+
+
+DECIDES = (
+    "fixtures.gates.registry; fixtures.gates.registry.gates(); import fixtures.run.session, fixtures.report.page, "
+    "fixtures.bisect.__main__, fixtures.compare.__main__, fixtures.nightly.__main__, fixtures.trend.__main__"
+)
 
 
 @pytest.mark.parametrize(
-    ("package", "allowed", "numbers"),
-    [("catalog", {"catalog"}, set()), ("judge", {"catalog", "judge"}, {"numpy", "scipy"})],
-    ids=["catalog", "judge"],
+    ("imported", "heavy"),
+    [
+        ("fixtures.catalog; fixtures.catalog.models()", {"numpy", "pydantic", "pytest", "lpips"}),
+        ("fixtures.numerics.registry; fixtures.numerics.registry.numerics()", {"pydantic", "pytest"}),
+        (DECIDES, {"pytest", "lpips"}),
+    ],
+    ids=["catalog", "numerics", "what decides"],
 )
-def test_layers_import_only_what_lies_below_them(package: str, allowed: set[str], numbers: set[str]) -> None:
-    for path in (ROOT / "fixtures" / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in named:
-                root, _, rest = name.partition(".")
-                if root == "fixtures":
-                    assert rest.partition(".")[0] in allowed, f"{path} imports {name}"
-                else:
-                    assert root in sys.stdlib_module_names | numbers, f"{path} imports {name}"
-
-
-def test_only_the_plugin_knows_pytest_and_only_builders_import_torch() -> None:
-    torch_at_top = {"build", "measure", "checkpoints", "faults", "lab.py", "observed.py"}
-    for path in (ROOT / "fixtures").rglob("*.py"):
-        part = path.relative_to(ROOT / "fixtures").parts[0]
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = {alias.name.partition(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
-        names |= {(node.module or "").partition(".")[0] for node in top if isinstance(node, ast.ImportFrom)}
-        assert "pytest" not in names or part == "plugin", path
-        assert not names & {"torch", "torchao", "diffusers"} or part in torch_at_top, path
+def test_what_holds_data_or_decides_imports_nothing_under_test(imported: str, heavy: set[str]) -> None:
+    """Import contracts see no difference between an import at the top and one inside a function; this does."""
+    code = f"import sys, {imported}; print(sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stdout))
+    assert not loaded & {"torch", "torchao", "diffusers", "transformers", *heavy}
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("owner", "limit"), list(limits()), ids=lambda value: getattr(value, "quantity", value))
-def test_a_limit_says_who_measured_it_and_speaks_of_things_that_exist(owner: str, limit: Limit) -> None:
-    assert len(limit.source) > 10, limit
-    assert limit.unit, limit
-    assert limit.gate in GATES, limit
-    assert limit.quantity in JUDGED[limit.gate], limit
-    assert set(limit.formats) <= set(FORMATS), limit
-    assert set(limit.checkpoints) <= set(get_args(Checkpoint)), limit
-    assert set(limit.machines) <= set(get_args(Machine)), limit
-    assert set(limit.metrics) <= set(METRICS), limit
-    if limit.quantity.startswith("lpips"):
-        assert limit.metrics, f"{limit} would compare distances of two metrics with one number"
-    if owner in FORMATS:
-        assert limit.formats == (owner,), limit
-    if limit.batch_sizes:
-        of = [models()[owner]] if owner in models() else models().values()
-        assert set(limit.batch_sizes) <= {size for model in of for size in model.compile_modes}, limit
+def test_limits_say_who_measured_them_and_speak_of_things_that_exist() -> None:
+    for owner, limit in limits():
+        assert len(limit.source) > 10, limit
+        assert limit.unit, limit
+        assert limit.gate in gates(), limit
+        assert limit.quantity in JUDGED[limit.gate], limit
+        assert set(limit.formats) <= set(FORMATS), limit
+        assert set(limit.checkpoints) <= set(get_args(Checkpoint)), limit
+        assert set(limit.machines) <= set(machines()), limit
+        assert set(limit.metrics) <= set(METRICS), limit
+        if limit.quantity.startswith("lpips"):
+            assert limit.metrics, f"{limit} would compare distances of two metrics with one number"
+        if owner in FORMATS:
+            assert limit.formats == (owner,), limit
+        if limit.batch_sizes:
+            of = [models()[owner]] if owner in models() else models().values()
+            assert set(limit.batch_sizes) <= {size for model in of for size in model.compile_modes}, limit
 
 
-@pytest.mark.parametrize(("owner", "limit"), list(limits()), ids=lambda value: getattr(value, "quantity", value))
-def test_a_limit_judges_some_case_of_some_gate(owner: str, limit: Limit) -> None:
-    machines, metrics = limit.machines or get_args(Machine), limit.metrics or METRICS
-    speaking = [
-        case
-        for case in all_cases()
-        if owner in {"common", case.model, case.format}
-        and GATES[limit.gate] in gates_of(case, first_batch=1)
-        and any(limit.applies(case, machine, metric) for machine in machines for metric in metrics)
-    ]
-    assert speaking, f"{limit} of {owner} selects nothing"
-
-
-def test_at_most_one_limit_judges_a_quantity() -> None:
+def test_every_limit_judges_some_case_and_at_most_one_a_quantity() -> None:
+    speaking: set[int] = set()
+    every = list(limits())
     for case in all_cases():
-        model, entry = models()[case.model], FORMATS[case.format]
-        own = (*COMMON_LIMITS, *entry.limits, *model.limits)
-        for gate, quantities in JUDGED.items():
-            for quantity in quantities:
-                for machine, metric in itertools.product(get_args(Machine), METRICS):
-                    limit_for(own, gate=gate, quantity=quantity, case=case, machine=machine, metric=metric)
+        of_gates = {gate.name for gate in gates_of(case, first_batch=1)}
+        owned = [(index, one) for index, (owner, one) in enumerate(every) if owner in {"", case.model, case.format}]
+        for machine, metric in itertools.product(machines(), METRICS):
+            here = [(index, one) for index, one in owned if one.applies(case, machine, metric)]
+            speaking |= {index for index, one in here if one.gate in of_gates}
+            twice = Counter((one.gate, one.quantity) for _, one in here)
+            assert max(twice.values(), default=1) == 1, f"{case.id} on {machine}: {twice.most_common(1)}"
+    silent = [one for index, (_, one) in enumerate(every) if index not in speaking]
+    assert not silent, "these limits select nothing"
+
+
+def test_every_limit_without_which_a_gate_is_an_error_exists_on_every_machine() -> None:
+    for case, machine in itertools.product(drawn_cases(), machines()):
+        needed = {("reference", "lpips_to_stored"), ("compile", "compiled against eager")}
+        if models()[case.model].sampling(case.checkpoint).sound_rate is not None:
+            needed.add(("reference", "sound_to_stored"))
+        if machine == CPU.kind:
+            needed.add(("reference", "lpips_bf16_to_float32"))
+        if not FORMATS[case.format].is_reference:
+            needed |= {("arithmetic", quantity) for quantity in ("weight", "activation", "product", "linear")}
+        for gate, quantity in needed:
+            found = limits_of(case, gate, machine=machine, metric="lpips-alex").get(quantity)
+            assert found is not None, f"{case.id}: nobody set {gate}.{quantity} on {machine}"
+
+
+def test_published_speed_and_memory_judge_a_b200_and_nothing_else() -> None:
+    case = parse_case("flux1-dev/nvfp4-hub-bs1-reduce-overhead")
+    for machine in machines():
+        known = limits_of(case, "speed", machine=machine).get("speedup"), limits_of(case, "memory", machine=machine)
+        assert (known[0] is not None, bool(list(known[1]))) == (machine == B200.kind,) * 2
+
+
+def test_broken_pictures_can_lie_as_far_beyond_a_ceiling_as_they_must() -> None:
+    for _, limit in limits():
+        if limit.quantity == "lpips_mean" and limit.ceiling is not None:
+            assert limit.control_factor >= 1.0
+            assert limit.control_factor * limit.ceiling <= ANOTHER_PICTURE, limit
 
 
 def test_two_limits_on_one_quantity_are_refused() -> None:
     one = Limit(gate="velocity", quantity="sqnr_worst_step", unit="dB", source="measured twice", floor=10.0)
-    case = parse_case("flux1-dev/nvfp4-tiny-bs1-eager")
-    with pytest.raises(ValueError, match=r"2 limits apply to velocity\.sqnr_worst_step of flux1-dev/nvfp4"):
-        limit_for([one, one], gate="velocity", quantity="sqnr_worst_step", case=case, machine="cpu")
+    with pytest.raises(TwoLimits, match=r"2 limits apply to velocity\.sqnr_worst_step"):
+        Limits(entries=(one, one)).get("sqnr_worst_step")
 
 
 @pytest.mark.parametrize("name", [name for name, model in models().items() if "tiny" in model.samplings])
@@ -148,34 +173,45 @@ def test_every_quantity_of_a_tiny_checkpoint_has_its_limit(name: str) -> None:
     unasked = {"drift"} | (set() if "num_frames" in sampling.call else {"flicker_worst"})  # a factor has a default
     unasked |= set() if sampling.sound_rate else {"sound_mean", "sound_worst", "sound_to_stored"}
     for case in cases_of(LANES["cpu"], model_names=[name]):
-        own = (*COMMON_LIMITS, *FORMATS[case.format].limits, *model.limits)
         for gate in gates_of(case, first_batch=1):
             for quantity in JUDGED.get(gate.name, set()) - {"peak", *QUANTITIES} - unasked:
                 for metric in METRICS:
-                    found = limit_for(own, gate=gate.name, quantity=quantity, case=case, machine="cpu", metric=metric)
+                    found = limits_of(case, gate.name, machine=CPU.kind, metric=metric).get(quantity)
                     assert found is not None, f"{case.id}: no limit for {gate.name} {quantity} with {metric}"
 
 
-@pytest.mark.parametrize(("floor", "ceiling"), [(None, None), (1.0, 2.0)])
-def test_a_limit_has_one_bound(floor: float | None, ceiling: float | None) -> None:
-    with pytest.raises(ValueError, match="needs a floor or a ceiling, and not both"):
-        Limit(gate="speed", quantity="speedup", unit="x", source="somebody", floor=floor, ceiling=ceiling)
-
-
-def test_a_limit_without_a_source_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no source; say who measured or published it"):
-        Limit(gate="speed", quantity="speedup", unit="x", source=" ", floor=1.0)
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ({}, "needs a floor or a ceiling, and not both"),
+        ({"floor": 1.0, "ceiling": 2.0}, "needs a floor or a ceiling, and not both"),
+        ({"floor": 1.0, "source": " "}, "has no source; say who measured or published it"),
+    ],
+)
+def test_a_limit_has_one_bound_and_a_source(numbers: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Limit(**{"gate": "speed", "quantity": "speedup", "unit": "x", "source": "somebody", **numbers})
 
 
 # ---- names, cases, gates -------------------------------------------------------------------------------------------
 
 
-def test_entries_go_by_their_own_names() -> None:
-    for entries in (models(), FORMATS, GATES):
-        for name, entry in entries.items():
-            assert entry.name == name
-    for machine, lane in LANES.items():
-        assert lane.machine == machine
+def test_every_machine_has_one_default_lane_and_a_rehearsal_has_its_lanes_cases() -> None:
+    for kind in machines():
+        assert [lane.name for lane in LANES.values() if lane.default and lane.machine == kind] == [kind]
+    for lane in LANES.values():
+        if lane.rehearses is not None:
+            cases = [replace(case, checkpoint=lane.checkpoint) for case in cases_of(LANES[lane.rehearses])]
+            assert cases_of(lane) == cases
+    assert choose_lane("hopper", "random").name == "hopper-full-size"
+    assert choose_lane("hopper", "hub") == choose_lane("hopper", None) == LANES["hopper"]
+
+
+@pytest.mark.parametrize(
+    ("sm", "kind"), [(None, "cpu"), ((8, 9), "cpu"), ((9, 0), "hopper"), ((10, 0), "b200"), ((10, 3), "gpu")]
+)
+def test_a_compute_capability_is_one_kind_of_machine(sm: tuple[int, int] | None, kind: str) -> None:
+    assert kind_of(sm) == kind
 
 
 def test_case_ids_are_unique_and_read_back() -> None:
@@ -185,12 +221,12 @@ def test_case_ids_are_unique_and_read_back() -> None:
         assert parse_case(case.id) == case
 
 
-@pytest.mark.parametrize("lane", list(LANES))
-def test_every_gate_speaks_about_some_case_of_a_lane(lane: str) -> None:
-    spoken: Counter[str] = Counter()
-    for case in [*cases_of(LANES[lane]), *meta_cases()]:
-        spoken.update(gate.name for gate in gates_of(case, first_batch=1))
-    assert set(spoken) == set(GATES)
+def test_every_gate_speaks_about_some_case_of_a_lane_with_pictures() -> None:
+    for lane in LANES.values():
+        cases = [*cases_of(lane), *meta_cases()]
+        spoken = {gate.name for case in cases for gate in gates_of(case, first_batch=1)}
+        pictures = {name for name, gate in gates().items() if not set(gate.applies.checkpoints) - set(DRAWN)}
+        assert spoken == set(gates()) - (set() if lane.checkpoint in DRAWN else pictures), lane.name
 
 
 @pytest.mark.parametrize("name", list(models()))
@@ -243,3 +279,17 @@ def test_every_argument_of_the_pipeline_is_pinned(name: str) -> None:
         }
         assert not left, f"{model.pipeline} of diffusers {diffusers.__version__} takes {sorted(left)}: pin them"
         assert set(sampling.call) <= set(signature.parameters)
+
+
+def test_prompts_are_many_all_different_from_a_said_source_and_full_batches() -> None:
+    every = (*prompts.PICTURES, *prompts.CLIPS)
+    assert len(prompts.PICTURES) >= 32
+    assert len({prompt.casefold() for prompt in every}) == len(every)
+    assert all(20 <= len(prompt) <= 120 for prompt in every)
+    assert "Source: " in (prompts.__doc__ or "")
+    assert "Licence: " in (prompts.__doc__ or "")
+    assert prompts.PICTURES[0] == prompts.SIGN
+    drawn = {model.name: model.samplings["hub"].prompts for model in models().values()}
+    assert {name for name, given in drawn.items() if given == prompts.PICTURES} == {"flux1-dev", "qwen-image"}
+    # A last batch of another size would compile anew, and be drawn by other kernels than its neighbours.
+    assert all(len(drawn[model.name]) % size == 0 for model in models().values() for size in model.compile_modes)

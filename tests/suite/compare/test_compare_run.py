@@ -96,7 +96,9 @@ def test_stacks_are_wheels_checkouts_and_refs_of_local_and_public_repositories(
     folder = checkout(tmp_path / "ao")
     monkeypatch.setitem(PACKAGES, "torchao", replace(PACKAGES["torchao"], repository=str(folder)))
     for given in ("offers/torchao-0.1-py3-none-any.whl", "ao", "ao@v1", "git:v1"):
-        assert run(tmp_path, stand_in, "--a", f"torchao={given}", "--b", "torchao=ao@feature", "--rounds", "1") == 1, given
+        assert run(tmp_path, stand_in, "--a", f"torchao={given}", "--b", "torchao=ao@feature", "--rounds", "1") == 1, (
+            given
+        )
     assert asked(stand_in) == ["0.1", "feature", "edited", "feature", "v1", "feature", "v1", "feature"]
     assert (folder / "torchao.py").read_text().startswith("version, kind = 'edited'")
 

@@ -1,28 +1,26 @@
-"""The whole catalogue of faults through the gates of tests/gate: each is caught by the gates that it names.
-
-Real tiny checkpoints, committed baselines and limits, one process, a clock that counts work: no verdict depends on how
-busy the machine is.
-"""
+"""The catalogue of faults and what is concluded of it. The faults themselves are in the files beside this one."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
-from fixtures import ROOT
-from fixtures.catalog import FORMATS, GATES, models, parse_case
+from fixtures.catalog import UnknownName, models, parse_case
 from fixtures.faults import Unknown, catalog, find
-from fixtures.faults.bench import Bench, Sitting, gate_function
-from fixtures.faults.outcome import Cell, outcome_of, score
-from fixtures.faults.schema import Fault, registered
-from fixtures.faults.sweeps import MODELS, OPERANDS, SWEEPS, swept
+from fixtures.faults.fault_run import FaultRun, NoBaselines, Verdicts
+from fixtures.faults.outcome import Detection, Outcome, score
+from fixtures.faults.records import Measured
+from fixtures.faults.schema import Fault
+from fixtures.faults.sweeps import chosen_sweeps, swept
 from fixtures.gates.pictures.metric import load_metric
-from fixtures.gates.verdict import Verdict, against, equals, failed, settle, skipped
-from fixtures.report.likeness import looks_like
-from tests.suite.record_samples import record
+from fixtures.gates.registry import find_gate, gates
+from fixtures.gates.verdict import Judgement, against, equals, failed, settle, skipped
+from fixtures.report.known_faults import known_patterns, red_evidence, resembling
+from tests.suite.contexts import tiny
 
 HAPPENED = """
 pytorch 164301, pytorch 174575, pytorch 190449, pytorch 168995, pytorch 159170, ao 3783, ao 3121, ao 3155, ao 3140,
@@ -33,127 +31,115 @@ sglang 23625, sglang 18336, sglang 38335
 FAULTS = catalog()
 
 
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    """One workbench for all faults: what is healthy is measured once."""
-    return Bench(metric=load_metric("auto"), baselines=ROOT / "baselines")
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_caught_by_the_gates_that_it_names(bench: Bench, name: str) -> None:
-    fault = FAULTS[name]
-    sitting = bench.judge(fault)
-    outcome = outcome_of(fault, sitting.judgements, sitting.seconds)
-    assert outcome.right, {gate: (cell, outcome.messages[gate]) for gate, cell in outcome.cells.items()}
-
-
-def test_the_libraries_are_whole_again_afterwards(bench: Bench) -> None:
-    case = parse_case("flux1-dev/nvfp4-tiny-bs1-eager")
-    sitting = bench.healthy(case, ("manifest", "memory", "arithmetic", "calls", "kernels", "round_trip", "speed"))
-    assert {gate: judgement.message for gate, judgement in sitting.judgements.items() if sitting.red_checks()} == {}
-
-
-def test_every_regression_that_happened_is_in_the_catalogue() -> None:
+def test_the_catalogue_has_what_happened_and_shows_every_gate_to_fail() -> None:
+    """Apart from `digest`, which is never red, and `roofline`, whose numbers are the catalog's own."""
     known = {source for fault in FAULTS.values() for source in fault.sources}
     assert set(" ".join(HAPPENED.split()).split(", ")) <= known
-    assert len(FAULTS) >= 24
+    assert set(gates()) - {gate for fault in FAULTS.values() for gate in fault.red} <= {"digest", "roofline"}
 
 
-def test_every_gate_is_shown_to_fail() -> None:
-    """Apart from `digest`, which is never red, and `roofline`, whose numbers are the catalog's own."""
-    assert set(GATES) - {gate for fault in FAULTS.values() for gate in fault.red} <= {"digest", "roofline"}
+def test_an_entry_speaks_of_things_that_exist() -> None:
+    for fault in FAULTS.values():
+        case = parse_case(fault.case)
+        assert case.checkpoint == "tiny", fault.name
+        assert "tiny" in models()[case.model].samplings, fault.name
+        assert all(find_gate(gate) for gate in fault.gates), fault.name
+        assert not set(fault.red) & set(fault.passes), fault.name
+        assert all(re.match(r"https://github\.com/[\w-]+/[\w-]+/issues/\d+$", link) for link in fault.links), fault.name
+        assert fault.models.endswith((".", "GB/s.")), fault.name
+        assert all(re.compile(pattern) for pattern in (*fault.fails.values(), *fault.errors.values())), fault.name
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
-def test_an_entry_speaks_of_things_that_exist(fault: Fault) -> None:
-    case = parse_case(fault.case)
-    assert case.checkpoint == "tiny"
-    assert "tiny" in models()[case.model].samplings
-    assert set(fault.gates) <= set(GATES)
-    assert not set(fault.red) & set(fault.passes)
-    assert all(re.match(r"https://github\.com/[\w-]+/[\w-]+/issues/\d+$", link) for link in fault.links)
-    assert fault.models.endswith((".", "GB/s."))
-    for pattern in (*fault.fails.values(), *fault.errors.values()):
-        re.compile(pattern)
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_each_gate_is_one_test_function(gate: str) -> None:
-    assert callable(gate_function(gate))
-
-
-def test_an_unknown_fault_is_one_sentence() -> None:
+def test_an_unknown_fault_or_sweep_is_one_sentence() -> None:
     with pytest.raises(Unknown, match=r"unknown fault 'typo'; choose from: .*scale_result_is_ignored"):
         find("typo")
+    with pytest.raises(Unknown, match=r"unknown sweep 'typo'; choose from: .*operand noise"):
+        chosen_sweeps(names=["typo"])
 
 
 def test_the_score_tells_escaped_and_false_alarms_by_name() -> None:
     fault = dataclasses.replace(
         FAULTS["matmul_falls_back"], fails={"kernels": "matmuls 0"}, passes=("velocity", "memory")
     )
-    judgements = {
-        "kernels": settle([failed("kernels", "matmuls 7")]),
-        "velocity": settle([failed("velocity", "x")]),
-        "memory": settle([skipped("memory", "not here")]),
+    outcome = Outcome(
+        fault=fault,
+        judgements={
+            "kernels": settle([failed("kernels", "matmuls 7")]),
+            "velocity": settle([failed("velocity", "x")]),
+            "memory": settle([skipped("memory", "not here")]),
+        },
+        seconds=1.0,
+    )
+    assert outcome.detections == {
+        "kernels": Detection.OTHER_REASON,
+        "velocity": Detection.FALSE_ALARM,
+        "memory": Detection.QUIET,
     }
-    outcome = outcome_of(fault, judgements, 1.0)
-    assert outcome.cells == {"kernels": Cell.OTHER_REASON, "velocity": Cell.FALSE_ALARM, "memory": Cell.QUIET}
     total = score([outcome])
     assert (total.caught, total.faults, total.share) == (0, 1, 0.0)
     assert total.escaped == ("matmul_falls_back: kernels",)
     assert total.false_alarms == ("matmul_falls_back: velocity",)
 
 
-def _judged(red: dict[str, float], seen: list[tuple[float, tuple[str, ...]]]) -> Callable[[Fault], Sitting]:
-    """A bench whose gates are red from a size on; it notes what it was asked."""
+def _judged(red: Mapping[str, float], seen: list[tuple[float, tuple[str, ...]]]) -> Callable[[Fault], Verdicts]:
+    """A fault run whose gates are red from a size on; it notes what it was asked."""
 
-    def judge(fault: Fault) -> Sitting:
+    def judge(fault: Fault) -> Verdicts:
         size = float(fault.name.rpartition(" ")[2])
         seen.append((size, fault.red))
-        limit = {gate: against(gate, size, ceiling=red[gate] * 0.99, unit="x", source="a test's own") for gate in red}
-        return Sitting(judgements={gate: settle([limit[gate]]) for gate in fault.red}, seconds=0.0)
+
+        def said(gate: str) -> Judgement:
+            return settle([against(gate, size, ceiling=red[gate] * 0.99, unit="x", source="a test's own")])
+
+        return Verdicts(judgements={gate: said(gate) for gate in fault.red}, seconds=0.0)
 
     return judge
 
 
 def test_a_sweep_goes_on_until_nothing_is_red_and_brackets_each_gate() -> None:
-    sweep = dataclasses.replace(SWEEPS[0], sizes=(0.3, 0.1, 0.03), gates=("velocity", "quality"))
+    noise = dataclasses.replace(chosen_sweeps()[0], sizes=(0.3, 0.1, 0.03), gates=("velocity", "quality"))
     seen: list[tuple[float, tuple[str, ...]]] = []
-    *_, (velocity, quality) = swept(sweep, _judged({"velocity": 0.01, "quality": 0.3}, seen))
+    *_, (velocity, quality) = swept(noise, _judged({"velocity": 0.01, "quality": 0.3}, seen))
     assert (quality.smallest_red, quality.largest_green) == (0.3, 0.1)
     assert (velocity.smallest_red, velocity.largest_green) == (0.015, 0.0075)
+    assert velocity.bracket() == "red from 0.015, green to 0.0075 of each value"
     assert seen[0] == (0.3, ("velocity", "quality"))
     assert seen[2] == (0.03, ("velocity",)), "a gate that is green is not asked about smaller ones"
-    assert velocity.measured[0.03]["velocity"] == {
-        "value": 0.03,
-        "floor": None,
-        "ceiling": pytest.approx(0.0099),
-        "unit": "x",
-        "red": True,
-    }
+    measured = Measured(value=0.03, ceiling=0.01 * 0.99, unit="x", red=True)
+    assert velocity.measured["0.03"]["velocity"] == measured
+    linears = dataclasses.replace(noise, sizes=(4, 2, 1), least=1, gates=("manifest",))
+    *_, (manifest,) = swept(linears, _judged({"manifest": 1}, []))
+    assert (manifest.smallest_red, manifest.largest_green) == (1, None), "there is no smaller size"
 
 
-def test_a_sweep_does_not_go_below_the_smallest_size_that_there_is() -> None:
-    sweep = dataclasses.replace(SWEEPS[0], sizes=(4, 2, 1), least=1, gates=("manifest",))
-    *_, (manifest,) = swept(sweep, _judged({"manifest": 1}, []))
-    assert (manifest.smallest_red, manifest.largest_green) == (1, None)
-
-
-def test_names_and_sweeps_are_each_their_own() -> None:
-    assert set(registered) == set(FAULTS)
-    assert len({(sweep.name, sweep.case) for sweep in SWEEPS}) == len(SWEEPS)
-    assert {model for model, entry in models().items() if "tiny" in entry.samplings} == set(MODELS)
-    assert {name for name, entry in FORMATS.items() if not entry.is_reference} == set(OPERANDS)
-    for sweep in SWEEPS:
+def test_sweeps_are_each_their_own_and_a_new_model_joins_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = chosen_sweeps()
+    assert len({(sweep.name, sweep.case) for sweep in every}) == len(every)
+    for sweep in every:
         assert list(sweep.sizes) == sorted(sweep.sizes, reverse=True)
-        assert set(sweep.fault(sweep.sizes[0]).red) == set(sweep.gates)
+        assert set(sweep.fault(sweep.sizes[0], sweep.gates).red) == set(sweep.gates)
+    monkeypatch.setenv("GATE_MODELS", str(Path(__file__).parents[1] / "flux2_klein.py"))
+    one = {sweep.name for sweep in every if parse_case(sweep.case).model == "qwen-image"}
+    assert {sweep.name for sweep in chosen_sweeps(model_names=["flux2-klein"])} == one
+
+
+def test_other_prompts_and_seeds_are_handed_in_and_limits_alone_judge_them() -> None:
+    flux = models()["flux1-dev"]
+    other = dataclasses.replace(flux.samplings["tiny"], prompts=("a blue ring",), seed=7)
+    run = FaultRun(
+        metric=load_metric(),
+        baselines=lambda _: NoBaselines(),
+        folder=Path("nothing is read"),
+        models={"flux1-dev": dataclasses.replace(flux, samplings={"tiny": other})},
+    )
+    said = run.healthy(tiny("nvfp4"), ("kernels", "velocity"))
+    assert said.red == {}
+    assert [check.name for check in said.judgements["velocity"].checks if "baseline" in check.name] == []
+    with pytest.raises(UnknownName, match="unknown gate 'typo'"):
+        run.healthy(tiny("nvfp4"), ("typo",))
 
 
 def test_a_red_run_is_likened_to_the_measured_patterns() -> None:
-    case = "flux1-dev/nvfp4-tiny-bs1-eager"
     checks = [failed("matmuls of another kind", "x"), equals("nvfp4 matmuls", 0, 528)]
-    red = record("kernels", case, checks)
-    assert red.verdict is Verdict.FAIL
-    (sentences,) = looks_like([red]).values()
-    assert sentences[0].startswith("looks like other_format_is_taken")
-    assert looks_like([record("kernels", case, [skipped("kernels", "not here")])]) == {}
+    first, *_ = resembling(format="nvfp4", red={"kernels": red_evidence(checks)}, green=(), known=known_patterns())
+    assert first.sentence().startswith("looks like other_format_is_taken")

@@ -1,6 +1,6 @@
 """Matmuls are one a Linear a call, and native ones run in the right kernels, read from profiler traces.
 
-The traces are made by hand from documented names (`fixtures/catalog/kernels.py` says whose); no B200 was at hand to
+The traces are made by hand from documented names (fixtures/numerics/formats says whose); no B200 was at hand to
 record one.
 """
 
@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.catalog import FORMATS
-from fixtures.catalog.kernels import EVIDENCE
 from fixtures.catalog.limits import Limits
 from fixtures.gates.base import conclude
 from fixtures.gates.kernels import GATE
@@ -26,9 +25,11 @@ from fixtures.gates.kernels.gate import KernelsResult
 from fixtures.gates.kernels.names import judge_native_kernels, matching
 from fixtures.gates.kernels.profile import SCALED_MATMULS, Profiled, read_trace
 from fixtures.gates.verdict import Judgement, Verdict, settle
+from fixtures.numerics.registry import numerics
 from tests.suite.contexts import UNRECORDED, context, tiny
 
 LINEARS, BLOCKS = 494, 57
+EVIDENCE = {name: entry.kernels for name, entry in numerics().items() if entry.kernels is not None}
 MATMULS = {
     "mxfp8": [
         "nvjet_sm100_qqtst_128x256_128x6_2x1_2cta_v_bz_Avec32UE8M0_Bvec32UE8M0_bias_TNT",

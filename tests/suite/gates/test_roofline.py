@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import dataclasses
 
 import pytest
 import torch
@@ -14,7 +14,8 @@ from fixtures.catalog import FORMATS, models
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Model
 from fixtures.gates.base import conclude
-from fixtures.gates.roofline import GATE
+from fixtures.gates.context import Context, Once
+from fixtures.gates.roofline import GATE, published_work
 from fixtures.gates.roofline.counting import count, count_call
 from fixtures.gates.roofline.gate import RooflineResult
 from fixtures.gates.roofline.work import Product, Rates, Work, bound
@@ -26,9 +27,17 @@ EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS)
 MXFP8, NVFP4, BF16 = FORMATS["mxfp8"], FORMATS["nvfp4"], FORMATS["bf16"]
 
 
-@cache
+SHARED = Once()
+
+
+def of_published(model: str, format: str = "fp8", *, batch_size: int = 1) -> Context:
+    """The published architecture, whose work is counted once in this process."""
+    case = tiny(format, model=model, batch_size=batch_size, checkpoint="meta")
+    return dataclasses.replace(context(case), shared=SHARED)
+
+
 def work_of(name: str) -> Work:
-    return count(MODELS[name])
+    return published_work(of_published(name))
 
 
 def product(*, rows: int, width: int = 1024, quantized: bool = True) -> Product:
@@ -54,15 +63,17 @@ def test_flux_is_bounded_as_designed(format_name: str, flops: float, traffic: fl
 
 
 @EVERY_MODEL
-def test_published_speedups_stay_below_their_bounds(model: Model) -> None:
+def test_published_speedups_and_floors_stay_below_their_bounds(model: Model) -> None:
     for (name, batch_size), cell in model.published.items():
         if cell.speedup is not None:
-            limit = bound(work_of(model.name).scaled(batch_size), FORMATS[name])
-            assert cell.speedup < limit.traffic < limit.flops, (name, batch_size)
+            found = conclude(GATE, of_published(model.name, name, batch_size=batch_size))
+            assert found.judgement.verdict is Verdict.PASS, found.judgement.message
+            assert [check.name for check in found.judgement.checks] == ["speedup floor", "published speedup"]
+            assert found.result.bound_traffic < found.result.bound_flops
 
 
 @EVERY_MODEL
-def test_speedup_floors_stay_below_bound_and_publication(model: Model) -> None:
+def test_speedup_floors_stay_below_publication(model: Model) -> None:
     floors = [limit for limit in model.limits if limit.gate == "speed" and limit.quantity == "speedup"]
     measured, floors = ([limit for limit in floors if ("hub" in limit.checkpoints) is hub] for hub in (False, True))
     cells = {cell for cell, published in model.published.items() if published.speedup is not None}
@@ -74,7 +85,6 @@ def test_speedup_floors_stay_below_bound_and_publication(model: Model) -> None:
         assert limit.floor is not None
         assert published is not None
         assert 1 < limit.floor <= published
-        assert limit.floor < bound(work_of(model.name).scaled(batch_size), FORMATS[name]).traffic
         assert str(published) in limit.source
     # What a GPU at hand showed, at full size with random weights.
     assert {(limit.formats, limit.checkpoints, limit.machines) for limit in measured} == {
@@ -181,11 +191,3 @@ def test_only_promises_below_the_bound_pass(floors: list[float], published: floa
     checks = GATE.judge(now, Limits(), UNRECORDED)
     assert (settle(checks).verdict is Verdict.PASS) == all(value <= 2.0 for value in promised)
     assert len(checks) == max(1, len(promised)), "the bound itself is judged where nobody promises"
-
-
-def test_the_catalogs_promises_are_judged_and_the_work_is_counted_once() -> None:
-    ctx = context(tiny("nvfp4", checkpoint="meta"))
-    found = conclude(GATE, ctx)
-    assert found.judgement.verdict is Verdict.PASS
-    assert [check.name for check in found.judgement.checks] == ["speedup floor", "published speedup"]
-    assert ctx.shared.get(("work", "flux1-dev"), lambda: None) == work_of("flux1-dev")

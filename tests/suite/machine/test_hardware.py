@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.catalog import LANES, cases_of, choose_lane, default_lane
 from fixtures.machine import gpu as gpu_module
 from fixtures.machine.cpu import instruction_set, parse_cpuinfo
 from fixtures.machine.disturbance import IDLE, POWER_CAP, SLOWDOWNS, GpuState, disturbance
-from fixtures.machine.gpu import Gpu, gpus_of_host, other_processes, read_gpu_state
+from fixtures.machine.gpu import Card, Gpu, cuda_of_driver, gpus, gpus_of_host, other_processes, read_gpu_state, visible
 from fixtures.machine.hardware import Machine, MachineMismatch, choose_kind, detect, device_key
 
 CPU = Machine(
@@ -56,7 +57,8 @@ def gpu(name: str, *sm: int) -> Gpu:
         (gpu("NVIDIA L40S", 8, 9), "cpu"),
         (gpu("NVIDIA H100", 9, 0), "hopper"),
         (gpu("NVIDIA B200", 10, 0), "b200"),
-        (gpu("NVIDIA B300", 10, 3), "b200"),
+        (gpu("NVIDIA B300", 10, 3), "gpu"),
+        (gpu("NVIDIA RTX 5090", 12, 0), "gpu"),
     ],
 )
 def test_a_machine_runs_its_best_lane_and_the_cpu_lane(found: Gpu | None, best: str) -> None:
@@ -71,15 +73,20 @@ def test_a_machine_runs_its_best_lane_and_the_cpu_lane(found: Gpu | None, best: 
         (
             "b200",
             gpu("NVIDIA H100", 9, 0),
-            "--machine b200 needs compute capability 10.0 or higher; found NVIDIA H100 (9.0)",
+            "--machine b200 needs compute capability 10.0; found NVIDIA H100 (9.0)",
         ),
         (
             "hopper",
             gpu("NVIDIA B200", 10, 0),
             "--machine hopper needs compute capability 9.0; found NVIDIA B200 (10.0)",
         ),
-        ("b200", None, "--machine b200 needs compute capability 10.0 or higher; found no usable GPU: no driver"),
-        ("gpu", None, "--machine gpu: there is no such machine; choose one of b200, hopper, cpu"),
+        (
+            "b200",
+            gpu("NVIDIA B300", 10, 3),
+            "--machine b200 needs compute capability 10.0; found NVIDIA B300 (10.3)",
+        ),
+        ("b200", None, "--machine b200 needs compute capability 10.0; found no usable GPU: no driver"),
+        ("tpu", None, "--machine tpu: there is no such machine; choose one of b200, gpu, hopper, cpu"),
     ],
 )
 def test_a_lane_that_the_machine_cannot_run_is_refused(requested: str, found: Gpu | None, sentence: str) -> None:
@@ -95,6 +102,24 @@ def test_this_machine_is_described_for_the_cpu_lane() -> None:
     assert machine.threads >= 1
     assert machine.memory_total_bytes > 1 << 30
     assert machine.describe().startswith(f"cpu: {machine.cpu_model}, {machine.cpu_isa}")
+
+
+def test_a_lane_of_its_own_takes_a_gpu_from_the_lane_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "gb300.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from fixtures.catalog.lanes import _B200_LANE\n"
+        "from fixtures.catalog.schema import Hardware\n"
+        "LANE = replace(_B200_LANE, name='gb300', hardware=Hardware(kind='gb300', title='GB300', sm=(10, 3)))\n"
+    )
+    monkeypatch.setenv("GATE_LANES", str(file))
+    found = gpu("NVIDIA GB300", 10, 3)
+    assert choose_kind(None, found) == choose_kind("gb300", found) == "gb300"
+    assert choose_kind(None, gpu("NVIDIA B200", 10, 0)) == "b200"
+    assert default_lane("gb300").name == choose_lane("gb300", "hub").name == "gb300"
+    assert cases_of(LANES["gb300"]) == cases_of(LANES["b200"])
+    with pytest.raises(MachineMismatch, match=r"--machine gb300 needs compute capability 10.3; found NVIDIA B200"):
+        choose_kind("gb300", gpu("NVIDIA B200", 10, 0))
 
 
 def test_broken_torch_leaves_the_machine_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,16 +294,45 @@ def test_nvml_is_read_into_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_gpu_of_the_host_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = fake_nvml()
     vars(nvml).update(
-        nvmlDeviceGetCount=lambda: 2, nvmlDeviceGetHandleByIndex=lambda index: index, nvmlDeviceGetUUID="GPU-{}".format
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetUUID="GPU-{}".format,
+        nvmlDeviceGetName="NVIDIA B{}00".format,
+        nvmlDeviceGetCudaComputeCapability=lambda _: (10, 0),
+        nvmlSystemGetDriverVersion=lambda: "580.65.06",
+        nvmlSystemGetCudaDriverVersion=lambda: 13010,
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert gpus_of_host() == {"GPU-0", "GPU-1"}
+    assert gpus({"CUDA_VISIBLE_DEVICES": "1"}) == [card("GPU-1", name="NVIDIA B100")]
+    assert cuda_of_driver() == 131
 
     def refused(_: int) -> str:
         raise nvml.NVMLError
 
-    monkeypatch.setattr(nvml, "nvmlDeviceGetUUID", refused)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetHandleByIndex", refused)
     assert gpus_of_host() == frozenset()
+
+
+def card(uuid: str, name: str = "NVIDIA B200") -> Card:
+    return Card(name=name, uuid=uuid, sm=(10, 0), driver="580.65.06", free_bytes=None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        (None, ["GPU-a1", "GPU-a2", "MIG-7"]),
+        ("1, 0", ["GPU-a2", "GPU-a1"]),
+        ("GPU-a2", ["GPU-a2"]),
+        ("MIG-7", ["MIG-7"]),
+        ("0,9,1", ["GPU-a1"]),
+        ("GPU-a", []),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_a_process_may_use_the_gpus_that_its_variable_names(variable: str | None, expected: list[str]) -> None:
+    assert [one.uuid for one in visible([card("GPU-a1"), card("GPU-a2"), card("MIG-7")], variable)] == expected
 
 
 def test_machine_without_nvml_has_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,3 +345,5 @@ def test_machine_without_nvml_has_no_state(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert read_gpu_state("GPU-1") is None
     assert gpus_of_host() == frozenset()
+    assert gpus() is None
+    assert cuda_of_driver() is None

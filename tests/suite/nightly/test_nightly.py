@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.answer import Answer
 from fixtures.catalog import models
 from fixtures.gates.verdict import failed
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import UNKNOWN, actions, markdown_of, marker, package_of, questions
 from fixtures.nightly.tracker import LABEL, Issue
 from fixtures.report.merged import Merged, merge
-from fixtures.report.report import write_summaries
 from fixtures.report.summary import summarise
+from fixtures.report.write import write_summaries
 from fixtures.results.run import RunFolder, read_run
 from fixtures.results.secrets import redacted
 from tests.suite.gate_runs import Gate, gates
@@ -187,9 +187,9 @@ def test_red_without_a_culprit_has_an_issue_of_its_own(runs: dict[str, Path]) ->
 
 
 def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
-    others = [Issue(number=5, title="torchao is slow", body="no marker"), Issue(number=6, title="", body="")]
+    others = [Issue(number=5, body="no marker"), Issue(number=6, body="")]
     assert actions(night(runs["green"]), [], others, link="") == []
-    ours = Issue(number=7, title="", body=f"{marker('torchao')}\n...")
+    ours = Issue(number=7, body=f"{marker('torchao')}\n...")
     assert package_of(ours) == "torchao"
     (action,) = actions(night(runs["green"]), [], [*others, ours], link="")
     assert (action.what, action.number) == ("close", 7)
@@ -197,7 +197,7 @@ def test_issues_of_others_are_left_alone(runs: dict[str, Path]) -> None:
 
 def test_unfinished_night_neither_opens_nor_closes(tmp_path: Path) -> None:
     folder = write_run(tmp_path, red=False, killed=True)
-    ours = Issue(number=7, title="", body=marker("torchao"))
+    ours = Issue(number=7, body=marker("torchao"))
     assert actions(night(folder), [], [ours], link="") == []
 
 
@@ -229,8 +229,8 @@ def test_nothing_readable_is_said_and_touches_nothing(
 
 def test_bisects_ask_the_index_that_is_named(runs: dict[str, Path]) -> None:
     red = night(runs["red"])
-    command = f"nox -s bisect -- --case {CASES[4]} --gate velocity --bad torchao=0.19.0.dev20261101 --nightly"
-    reds = [one.model_copy(update={"next": command}) for one in red.reds if one.gate == "velocity"]
+    command = ["nox", "-s", "bisect", "--", "--case", CASES[4], "--gate", "velocity", "--bad", "torchao=0.19.0"]
+    reds = [one.model_copy(update={"next": [*command, "--nightly"]}) for one in red.reds if one.gate == "velocity"]
     (asked,) = questions(red.model_copy(update={"reds": reds}), most=2, index="http://mirror/nightly")
     assert asked[-2:] == ["--nightly", "http://mirror/nightly"]
 
@@ -251,13 +251,13 @@ def test_what_a_run_keeps_is_without_secrets_and_still_json(monkeypatch: pytest.
     monkeypatch.setenv("OTHER_PASSWORD", "arithmetic")  # a name of a field
     folder = RunFolder.create(tmp_path)
     folder.write_header(header("run", command=["nox", "--index", "https://me:pass-word@index/nightly", "a@b"]))
-    folder.append(record("calls", CASES[0], [failed("denoiser calls", f"401 for {token}")], details={"trace": [token]}))
+    folder.append(record("calls", CASES[0], [failed("denoiser calls", f"401 for {token}")], result={"trace": [token]}))
     run = read_run(folder.path)
     assert run.header is not None
     assert run.header.command[2:] == ["https://***@index/nightly", "a@b"]
     (kept,) = run.records
     assert kept.message == "denoiser calls: 401 for ***"
-    assert kept.details == {"trace": ["***"]}
+    assert kept.result == {"trace": ["***"]}
     write_summaries(folder.path)
     for path in filter(Path.is_file, folder.path.rglob("*")):
         assert "planted" not in path.read_text()
@@ -290,7 +290,7 @@ def test_workflows_run_sessions_that_exist_and_show_no_secret(name: str) -> None
     matrix = re.search(r"session: \[(.*)\]", text)
     sessions = {*re.findall(r"nox -s (\w+)", text), *(matrix[1].split(", ") if matrix else [])}
     assert sessions
-    assert all(f"def {session}(" in noxfile for session in sessions)
+    assert all(f'"{session}": ' in noxfile for session in sessions)
     for line in text.splitlines():
         assert "secrets." not in line or re.fullmatch(r"\s+\w+_TOKEN: \$\{\{ secrets\.\w+ \}\}", line), line
         assert "run:" not in line or "${{ inputs" not in line, f"an input becomes shell code: {line}"

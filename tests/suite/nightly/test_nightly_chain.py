@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from fixtures.bisect.schema import Answer
+from fixtures.bisect.answer import Answer
 from fixtures.faults import catalog
 from fixtures.nightly import __main__ as nightly
 from fixtures.nightly.follow_up import package_of
 from fixtures.nightly.tracker import Issue
 from fixtures.stack.installed import Stack, installed
-from tests.suite.bisect_stand_in import asked, wheels
+from tests.suite.bisect_stand_in import wheels
 from tests.suite.gate_runs import NVFP4, Gate, Outcome, gates
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tracker_stand_in import TOKEN, StandIn, tracker_on_this_machine
@@ -35,6 +35,7 @@ class Nights:
     gate: Gate
     tracker: StandIn
     index: Index
+    bisect: Sequence[str]
     monkeypatch: pytest.MonkeyPatch
     said: str = ""
 
@@ -51,11 +52,16 @@ class Nights:
             with catalog()["scale_result_is_ignored"].injected():
                 return self.gate(*arguments)
 
+    def asked(self) -> list[str]:
+        """The versions that probes measured, in order."""
+        return (self.folder / "suite" / "asked").read_text().split()
+
     def follow_up(self, number: int, run: Outcome) -> Path:
         """What the job does next; returns the folder of its bisects."""
         bisects = self.folder / f"night-{number}" / "bisects"
         where = ["--bisects", str(bisects), "--summary", str(self.folder / "summary.md")]
-        code = nightly.main([str(run.folder), "--expect", "flux1-dev", "--index", self.index.address, *where])
+        arguments = [str(run.folder), "--expect", "flux1-dev", "--index", self.index.address, *where]
+        code = nightly.main(arguments, bisect=self.bisect)
         assert code == 0
         return bisects
 
@@ -68,7 +74,6 @@ def nights(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     index = Index(folder=wheels(tmp_path / "index", {day: "good" if day < FIRST_BAD else "bad" for day in DAYS}))
     index.hidden |= {DAYS[-1]}  # of tomorrow
     stand_in = (sys.executable, "-m", "tests.suite.bisect_stand_in", str(tmp_path / "suite"), str(base))
-    monkeypatch.setattr(nightly, "BISECT", stand_in)
     with serving(index), tracker_on_this_machine() as tracker:
         told = {"GITHUB_API_URL": tracker.url, "GITHUB_REPOSITORY": "owner/name", **SECRETS}
         kept = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
@@ -76,7 +81,7 @@ def nights(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             monkeypatch.setenv(name, value)
         for name in ("GITHUB_STEP_SUMMARY", "GITHUB_RUN_ID", "GATE_LOCK"):
             monkeypatch.delenv(name, raising=False)
-        yield Nights(folder=tmp_path, gate=gate, tracker=tracker, index=index, monkeypatch=monkeypatch)
+        yield Nights(folder=tmp_path, gate=gate, tracker=tracker, index=index, bisect=stand_in, monkeypatch=monkeypatch)
 
 
 def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
@@ -85,17 +90,17 @@ def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
     first = nights.run(DAYS[-2], broken=True)
     red = first.record("velocity")
     assert (first.code, red.verdict) == (1, "fail"), first.text
-    assert red.next.startswith(
-        f"nox -s bisect -- --case {NVFP4} --gate velocity --bad torchao={DAYS[-2]} --nightly --baselines "
-    )
+    question = ["--case", NVFP4, "--gate", "velocity", "--bad", f"torchao={DAYS[-2]}", "--nightly"]
+    assert red.next[:11] == ["nox", "-s", "bisect", "--", *question]
+    assert "--baselines" in red.next
     bisects = nights.follow_up(1, first)
     found = Answer.model_validate_json((bisects / "1" / "bisect.json").read_bytes())
     (step,) = found.culprits[0].steps
     assert (step.package, step.last_good.version, step.first_bad.version) == ("torchao", LAST_GOOD, FIRST_BAD)
-    measured = asked(nights.folder / "suite")
+    measured = nights.asked()
     assert set(measured) < set(DAYS), "halving passes some days over"
     (issue,) = nights.tracker.issues.values()
-    assert package_of(Issue(number=1, title="", body=issue["body"])) == "torchao"
+    assert package_of(Issue(number=1, body=issue["body"])) == "torchao"
     assert issue["title"] == f"torchao {FIRST_BAD}: velocity of {NVFP4} is red"
     evidence = (LAST_GOOD, FIRST_BAD, "9.5 dB", "≥ 12 dB", red.message.split(";")[0], f"torchao {DAYS[-2]}")
     for words in (*evidence, "# good", "# bad", f"--torchao {nights.folder / 'cache'}"):
@@ -112,9 +117,9 @@ def test_a_planted_regression_is_followed_to_its_issue_and_its_issue_to_its_end(
 
     third = nights.run("0.19.0.dev20261110", broken=False)
     assert third.code == 0, third.text
-    before = asked(nights.folder / "suite")
+    before = nights.asked()
     nights.follow_up(3, third)
-    assert asked(nights.folder / "suite") == before, "a green night asks for no bisect"
+    assert nights.asked() == before, "a green night asks for no bisect"
     (issue,) = nights.tracker.issues.values()
     assert issue["state"] == "closed"
     assert nights.tracker.comments[1][1].startswith(f"Green again: `{third.folder.name}` green. torch ")

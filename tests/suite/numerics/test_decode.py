@@ -12,10 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.numerics.codes import E2M1, E8M0, Float64
 from fixtures.numerics.decode import (
-    E2M1,
-    E8M0,
-    Float64,
     decode_operand,
     decode_weight,
     reference_matmul,

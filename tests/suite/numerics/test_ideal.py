@@ -8,12 +8,15 @@ import torch
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.schema import Selection
-from fixtures.numerics.decode import Float64, decode_weight, values
-from fixtures.numerics.ideal import KINDS, ideal
+from fixtures.numerics.codes import Float64
+from fixtures.numerics.decode import decode_weight, values
+from fixtures.numerics.ideal import ideal
+from fixtures.numerics.registry import numerics
 from fixtures.numerics.sqnr import sqnr_db
 from fixtures.numerics.tensor_core import software_tensor_core
 from fixtures.pipelines.quantize import config_of, quantize, weight_of
 
+KINDS = [name for name, entry in numerics().items() if entry.best is not None]
 EVERY = Selection(skip=(), min_features=0, source="a test's own")
 
 

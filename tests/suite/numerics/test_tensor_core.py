@@ -63,7 +63,6 @@ def fp8_call() -> Call:
 @pytest.mark.parametrize(
     ("fmt", "capability", "wanted"),
     [
-        ("bf16", None, False),
         ("fp8", None, True),
         ("fp8", (8, 0), True),
         ("fp8", (8, 9), False),
@@ -92,7 +91,7 @@ def test_a_pipeline_on_the_cpu_of_a_gpu_machine_gets_everything(
 
 
 def test_an_unknown_format_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown format 'int3'; the tensor core knows bf16, fp8, mxfp8, nvfp4"):
+    with pytest.raises(ValueError, match="unknown format 'int3'; the tensor core knows fp8, mxfp4, mxfp8, nvfp4"):
         needed("int3", None)
 
 

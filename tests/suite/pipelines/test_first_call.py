@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-import fixtures.run.observed
+import fixtures.pipelines.observations
 from fixtures.catalog.schema import Case
-from fixtures.run.observed import Observed
+from fixtures.pipelines.observations import Observations
+from fixtures.pipelines.out_of_memory import OutOfMemory
 
 FP8 = Case(model="flux1-dev", format="fp8", checkpoint="random", batch_size=1, compile_mode="reduce-overhead")
 BF16 = FP8.sibling(format="bf16")
@@ -25,48 +26,47 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         order.append(subject.case)
         return SimpleNamespace(seconds=[float(len(order))])
 
-    monkeypatch.setattr(fixtures.run.observed, "observe", observe)
+    monkeypatch.setattr(fixtures.pipelines.observations, "observe", observe)
     return order
 
 
-def observed() -> Observed:
+def observed() -> Observations:
     def subject(case: Case) -> Any:
         return SimpleNamespace(case=case, format=SimpleNamespace(is_reference=case.format == "bf16"))
 
-    unused: Any = None
-    workshop: Any = SimpleNamespace(subject=subject)
-    return Observed(machine="hopper", device_key="a", metric=unused, baselines=unused, workshop=workshop)
+    pipelines: Any = SimpleNamespace(subject=subject)
+    return Observations(pipelines=pipelines)
 
 
 def test_bf16_compiles_before_a_format_whose_first_call_is_timed(drawn: list[Case]) -> None:
-    lab = observed()
-    assert lab.first_call(FP8) == (2.0, 0)
+    seen = observed()
+    assert seen.first_call(FP8) == (2.0, 0)
     assert drawn == [BF16, FP8]
 
 
 def test_a_case_that_another_gate_observed_first_also_had_bf16_before_it(drawn: list[Case]) -> None:
-    lab = observed()
-    lab.observation(FP8)
-    assert (drawn, lab.first_call(FP8)) == ([BF16, FP8], (2.0, 0))
+    seen = observed()
+    seen.observation(FP8)
+    assert (drawn, seen.first_call(FP8)) == ([BF16, FP8], (2.0, 0))
 
 
 def test_bf16_that_was_observed_already_draws_no_second_time(drawn: list[Case]) -> None:
-    lab = observed()
-    lab.observation(BF16)
-    assert lab.first_call(FP8) == (2.0, 0)
+    seen = observed()
+    seen.observation(BF16)
+    assert seen.first_call(FP8) == (2.0, 0)
     assert drawn == [BF16, FP8]
 
 
 def test_nothing_is_drawn_beforehand_where_nothing_compiles(drawn: list[Case]) -> None:
-    lab = observed()
+    seen = observed()
     eager = replace(FP8, compile_mode="eager")
-    assert lab.first_call(eager) is None
-    lab.observation(eager)
+    assert seen.first_call(eager) is None
+    seen.observation(eager)
     assert drawn == [eager]
 
 
 def test_bf16_that_ran_out_of_memory_is_not_tried_again(drawn: list[Case]) -> None:
-    lab = observed()
-    lab._too_big[BF16] = "out of memory at batch 1"
-    assert lab.first_call(FP8) == (1.0, 0)
+    seen = observed()
+    seen.give_up(BF16, OutOfMemory("out of memory at batch 1"))
+    assert seen.first_call(FP8) == (1.0, 0)
     assert drawn == [FP8]

@@ -22,7 +22,9 @@ from tests.suite.gate_runs import BF16, NVFP4, NVFP4_BS2, cases, gates
 
 def plan(lane: str = "cpu", **options: Any) -> dict[Case, tuple[AnyGate, ...]]:
     """The plan of a run with these options."""
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
     return plan_of(RunOptions(lane=lane, **given), "cpu").gates
 
 

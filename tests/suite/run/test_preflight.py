@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from fixtures.catalog import models
+from fixtures.catalog.lanes import B200
+from fixtures.machine.gpu import Card
 from fixtures.run import preflight
 
-B200 = "NVIDIA B200, 10.0, 580.65.06, 182000\n"
 FLUX = models()["flux1-dev"]
 
 
-def lacking(told: str | None, *, gpus: int = 1, cuda: int = 13, needed_gb: float = 130.0) -> list[str]:
-    return preflight.lacking_gpu(told, gpus=gpus, cuda=cuda, needed_gb=needed_gb)
+def gpu(name: str = "NVIDIA B200", sm: tuple[int, int] | None = (10, 0), driver: str = "580.65", gb: int = 190) -> Card:
+    return Card(name=name, uuid="GPU-1", sm=sm, driver=driver, free_bytes=gb * 10**9)
+
+
+H100 = gpu("NVIDIA H100 80GB HBM3", (9, 0), gb=81)
+
+
+def lacking(found: list[Card] | None, *, gpus: int = 1, cuda: int = 13, needed_gb: float = 130.0) -> list[str]:
+    return preflight.lacking_gpu(found, B200, gpus=gpus, cuda=cuda, needed_gb=needed_gb)
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("found", "words"),
     [
         (None, "no working NVIDIA driver"),
-        ("", "found no GPU"),
-        (
-            "NVIDIA H100 80GB HBM3, 9.0, 580.1, 81000\nNVIDIA H200, 9.0, 580.1, 1\n",
-            "found NVIDIA H100 80GB HBM3 (9.0), ",
-        ),
-        ("Odd, name, [N/A], [N/A], [N/A]\n", "found Odd, name ([N/A])"),
+        ([], "found no GPU"),
+        ([H100, gpu("NVIDIA H200", (9, 0))], "found NVIDIA H100 80GB HBM3 (9.0), NVIDIA H200 (9.0)"),
+        ([gpu("NVIDIA GB300", (10, 3))], "found NVIDIA GB300 (10.3)"),
+        ([gpu("Odd, name", None)], "found Odd, name ([N/A])"),
     ],
 )
-def test_machine_without_blackwell_is_named(told: str | None, words: str) -> None:
-    (sentence,) = lacking(told)
+def test_machine_without_a_b200_is_named(found: list[Card] | None, words: str) -> None:
+    (sentence,) = lacking(found)
     assert words in sentence
     assert "compute capability 10.0" in sentence
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("told", [B200, f"NVIDIA H100, 9.0, 580.1, 81000\n{B200}", "X, 12.0, 580.1, 190000", B200 * 4])
-def test_sm_100_and_later_is_enough(told: str) -> None:
-    assert lacking(told) == []
+@pytest.mark.parametrize("found", [[gpu()], [H100, gpu()], [gpu()] * 4, [replace(gpu(), free_bytes=None, driver=None)]])
+def test_a_b200_is_enough(found: list[Card]) -> None:
+    assert lacking(found) == []
 
 
 def test_old_driver_full_memory_and_missing_gpus_are_told_together() -> None:
-    found = lacking("NVIDIA B200, 10.0, 570.86.15, 90000\n" * 2, gpus=4)
+    found = lacking([gpu(driver="570.86.15", gb=94)] * 2, gpus=4)
     assert [sentence.partition(":")[0] for sentence in found] == ["GPUs", "driver", "memory"]
     assert "--gpus 4 needs as many of compute capability 10.0; found 2" in found[0]
     assert "CUDA 13 needs driver 580 or newer; found 570" in found[1]
@@ -52,7 +59,7 @@ def test_old_driver_full_memory_and_missing_gpus_are_told_together() -> None:
 
 
 def test_older_cuda_takes_the_older_driver() -> None:
-    assert lacking("NVIDIA B200, 10.0, 570.86.15, 182000\n", cuda=12) == []
+    assert lacking([gpu(driver="570.86.15")], cuda=12) == []
 
 
 def test_memory_needed_is_the_published_peak_and_a_quantized_denoiser() -> None:
@@ -118,7 +125,7 @@ def test_packages_are_asked_in_the_lanes_own_interpreter() -> None:
 def test_one_message_holds_everything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(preflight, "listing", lambda: "NVIDIA H200, 9.0, 580.1, 140000\n")
+    monkeypatch.setattr(preflight, "gpus", lambda: [gpu("NVIDIA H200", (9, 0))])
     monkeypatch.setattr(preflight, "status_of", lambda address, token: 401)
     monkeypatch.setattr(preflight, "lacking_packages", lambda: ["mslk: is not there"])
     monkeypatch.setenv("HF_HOME", str(tmp_path))

@@ -203,15 +203,14 @@ def test_a_number_is_drawn_against_what_its_baseline_holds_of_it(
     gate: str, quantity: str, unit: str, expected: float | None
 ) -> None:
     seconds = {"seconds": [1.0, 1.0], "reference_seconds": [1.25, 1.25]}
-    kernels = {"kernels": {}, "reference_kernels": {}}
-    device = {"seconds": [1.0, 1.0], "reference_seconds": [1.5, 1.5], **kernels}
+    rounds = {"seconds": [1.0] * 5, "reference_seconds": [1.5] * 5}
+    device: dict[str, object] = {**rounds, "kernels": {}, "reference_kernels": {}}
     stored = baseline_of(
         {
             "speed": SpeedKept.model_validate({**seconds, "ratio": 1.25, "interval": [1.2, 1.3], "device": device}),
             "memory": MemoryKept(saved_bytes=11_800_000_000, peak_bytes=12_100_000_000),
             "velocity": VelocityKept(per_step_db=[9.5, 12.0]),
         },
-        schema=1,
         case=CASE,
         reason="first",
         recorded_at="2026-11-22T16:40:00+00:00",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fixtures.pipelines.out_of_memory import asked, chain, let_go, ran_out
-from fixtures.pipelines.room_left import OutOfRoom, out_of_room
+from fixtures.pipelines.out_of_memory import Reached, asked, chain, let_go, ran_out, sentence
 
 GB = 10**9
 
 
 def test_a_smaller_batch_that_may_fit_is_named() -> None:
-    said = out_of_room(
-        OutOfRoom(total_bytes=80 * GB, weights_bytes=40 * GB, peak_bytes=78 * GB, asked_bytes=4 * GB, batch_size=8)
+    said = sentence(
+        Reached(total_bytes=80 * GB, weights_bytes=40 * GB, peak_bytes=78 * GB, asked_bytes=4 * GB, batch_size=8)
     )
     # 42 GB beside the weights for 8, 40 GB are there: 40 * 8 / 42 = 7.6.
     assert said == (
@@ -26,15 +25,15 @@ def test_a_smaller_batch_that_may_fit_is_named() -> None:
     ("weights", "peak", "more", "batch"), [(0, 79 * GB, 6 * GB, 4), (70 * GB, 79 * GB, 30 * GB, 1)]
 )
 def test_where_no_batch_fits_the_memory_that_would_is_named(weights: int, peak: int, more: int, batch: int) -> None:
-    said = out_of_room(
-        OutOfRoom(total_bytes=80 * GB, weights_bytes=weights, peak_bytes=peak, asked_bytes=more, batch_size=batch)
+    said = sentence(
+        Reached(total_bytes=80 * GB, weights_bytes=weights, peak_bytes=peak, asked_bytes=more, batch_size=batch)
     )
     assert said.endswith(f"a GPU with more than {(peak + more) / 1e9:.0f} GB would fit it")
 
 
 def test_the_batch_that_failed_is_never_proposed() -> None:
-    said = out_of_room(
-        OutOfRoom(total_bytes=80 * GB, weights_bytes=10 * GB, peak_bytes=40 * GB, asked_bytes=0, batch_size=2)
+    said = sentence(
+        Reached(total_bytes=80 * GB, weights_bytes=10 * GB, peak_bytes=40 * GB, asked_bytes=0, batch_size=2)
     )
     assert said.endswith("batch 1 may fit")
     assert "asked" not in said

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fixtures.faults.__main__ import main
-from fixtures.faults.limits import NotTheSame, Row, rows
+from fixtures.faults.records import FaultsFile
+from fixtures.gates.verdict import against
+from fixtures.research.limits.__main__ import main
+from fixtures.research.limits.healthy import HealthyFile, Said, Spread, Tally
+from fixtures.research.limits.table import NotTheSame, Row, rows
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 
 
-def spread(gate: str, check: str, *, low: float, high: float, unit: str = "dB", **limits: float) -> dict[str, Any]:
-    """One line of the healthy runs."""
+def spread(gate: str, check: str, *, low: float, high: float, unit: str = "dB", **limits: float) -> Spread:
+    """One line of three healthy runs."""
     where = {"model": "flux1-dev", "format": "nvfp4", "gate": gate, "check": check, "unit": unit}
-    return {**where, "floor": None, "ceiling": None, **limits, "low": low, "high": high, "runs": 3}
+    return Spread.model_validate({**where, **limits, "low": low, "high": high, "runs": 3})
 
 
-def clean(*spreads: dict[str, Any], metric: str = "lpips-alex") -> dict[str, Any]:
+def clean(*spreads: Spread, metric: str = "lpips-alex") -> HealthyFile:
     """What `--clean` writes."""
-    return {"schema": 1, "metric": metric, "asked": 3, "runs": 3, "seconds": 1.0, "red": [], "spread": list(spreads)}
+    return HealthyFile(schema=1, metric=metric, asked=3, runs=3, seconds=1.0, red=[], spread=list(spreads))
 
 
-def swept(gate: str, check: str, values: dict[str, float], case: str = CASE, **limits: float) -> dict[str, Any]:
+def faults(**found: object) -> FaultsFile:
+    """What `nox -s faults` writes."""
+    counts = {"share_caught": 1.0, "caught": 1, "faults": 1, "escaped": [], "false_alarms": [], "seconds": 1.0}
+    empty = {"schema": 2, "metric": "lpips-alex", "matrix": [], "resolution": []}
+    return FaultsFile.model_validate({**counts, **empty, **found})
+
+
+def swept(gate: str, check: str, values: dict[str, float], unit: str = "dB", **limits: float) -> FaultsFile:
     """What a sweep writes: size -> value; red beyond the limits."""
     low, high = limits.get("floor", float("-inf")), limits.get("ceiling", float("inf"))
-    bounds = {"floor": None, "ceiling": None, **limits}
     measured = {
-        size: {check: {"value": value, **bounds, "unit": "dB", "red": not low <= value <= high}}
+        size: {check: {"value": value, **limits, "unit": unit, "red": not low <= value <= high}}
         for size, value in values.items()
     }
-    sweep = {"sweep": "noise", "unit": "of each value", "case": case, "gate": gate, "measured": measured}
-    return {"schema": 2, "metric": "lpips-alex", "matrix": [], "resolution": [sweep]}
+    sweep = {"sweep": "noise", "unit": "of each value", "case": CASE, "gate": gate, "measured": measured}
+    return faults(resolution=[sweep])
 
 
 def only(made: list[Row]) -> Row:
@@ -63,9 +70,8 @@ def test_a_ceiling_lies_between_the_highest_healthy_value_of_all_files_and_the_n
 
 def test_a_floor_and_a_ceiling_are_one_distance_from_their_middle_in_bytes() -> None:
     healthy = spread("memory", "saved", low=0.0040, high=0.0040, unit="GB", floor=0.003997, ceiling=0.004003)
-    fault = swept("memory", "saved", {"5000": 0.003995, "2000": 0.003998}, floor=0.003997, ceiling=0.004003)
-    for one in fault["resolution"][0]["measured"].values():
-        one["saved"]["unit"] = "GB"
+    values = {"5000": 0.003995, "2000": 0.003998}
+    fault = swept("memory", "saved", values, "GB", floor=0.003997, ceiling=0.004003)
     row = only(rows([clean(healthy)], [fault]))
     assert (row.unit, row.is_floor) == ("B", False)
     assert row.limit == pytest.approx(3000)
@@ -76,14 +82,17 @@ def test_a_floor_and_a_ceiling_are_one_distance_from_their_middle_in_bytes() -> 
 
 def test_a_fault_of_the_catalogue_counts_and_a_fault_of_another_case_only_for_the_same_limit() -> None:
     healthy = spread("memory", "kept", low=0, high=0, ceiling=16.0)
-    numbers = {"memory": {"kept": {"value": 20.0, "floor": None, "ceiling": 16.0, "unit": "dB", "red": True}}}
-    outcome = {"fault": "every_call_leaks", "case": "ltx-2/nvfp4-tiny-bs1-eager", "numbers": numbers}
-    found = {"metric": "lpips-alex", "resolution": [], "matrix": [outcome]}
-    row = only(rows([clean(healthy)], [found]))
+
+    def found(ceiling: float) -> FaultsFile:
+        numbers = {"memory": {"kept": {"value": 20.0, "ceiling": ceiling, "unit": "dB", "red": True}}}
+        outcome = {"fault": "every_call_leaks", "case": "ltx-2/nvfp4-tiny-bs1-eager", "numbers": numbers}
+        rest = {"sources": [], "models": "", "cells": {}, "messages": {}, "digest_only": False, "seconds": 1.0}
+        return faults(matrix=[{**rest, **outcome}])
+
+    row = only(rows([clean(healthy)], [found(16.0)]))
     assert row.caught is not None
     assert row.caught.fault == "every_call_leaks"
-    numbers["memory"]["kept"]["ceiling"] = 17.0
-    assert only(rows([clean(healthy)], [found])).caught is None
+    assert only(rows([clean(healthy)], [found(17.0)])).caught is None
 
 
 @pytest.mark.parametrize(
@@ -101,7 +110,7 @@ def test_a_limit_that_does_not_sit_between_is_named(
         "faults.json": swept("quality", "mean", values, ceiling=0.0025),
     }
     for name, content in files.items():
-        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+        (tmp_path / name).write_text(content.model_dump_json(by_alias=True), encoding="utf-8")
     assert main(["--limits-table", *(str(tmp_path / name) for name in files)]) == 1
     page = capsys.readouterr().out
     assert f"- flux1-dev nvfp4 quality, mean: {said}\n" in page
@@ -124,3 +133,17 @@ def test_files_of_two_metrics_or_of_another_kind_are_refused(
         rows([clean(metric="st-lpips-alex")], [swept("quality", "x", {})])
     assert main(["--limits-table", str(tmp_path / "nothing.json")]) == 4
     assert "cannot be read" in " ".join(capsys.readouterr().out.split())
+
+
+def test_healthy_runs_widen_a_spread_and_keep_what_is_red(tmp_path: Path) -> None:
+    tally = Tally(path=tmp_path / "clean.json", asked=2)
+    for value, ceiling in ((0.001, 0.003), (0.004, 0.002)):
+        check = against("mean", value, ceiling=ceiling, unit="LPIPS")
+        where = {"run": 1, "case": CASE, "model": "flux1-dev", "format": "nvfp4", "gate": "quality"}
+        said = {"metric": "lpips-alex", "verdict": check.verdict, "message": check.sentence(), "checks": [check]}
+        tally.take(Said.model_validate({**where, **said}))
+    tally.save()
+    written = HealthyFile.model_validate_json(tally.path.read_text(encoding="utf-8"))
+    (one,) = written.spread
+    assert (one.low, one.high, one.ceiling, one.runs) == (0.001, 0.004, 0.002, 2)
+    assert written.red == [f"run 1 {CASE} quality: mean 0.004 LPIPS above ceiling 0.002 LPIPS"]

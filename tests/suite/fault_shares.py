@@ -1,0 +1,22 @@
+"""The faults of the catalogue in two shares, so that two workers take about equally long."""
+
+from __future__ import annotations
+
+from fixtures.faults import Fault, catalog
+from fixtures.faults.fault_run import FaultRun
+from fixtures.faults.outcome import Outcome
+
+LONG = ("in_matmul", "in_operands")
+"""Files of faults in numbers: most are looked at by many gates, on all prompts."""
+
+
+def share(*, of_numbers: bool) -> list[Fault]:
+    """The faults of these files, or those of all others."""
+    return [fault for fault in catalog().values() if (fault.file in LONG) == of_numbers]
+
+
+def caught(fault_run: FaultRun, fault: Fault) -> None:
+    """Assert that the gates that the fault names catch it, for the reasons that it names, and that no other is red."""
+    said = fault_run.judge(fault)
+    outcome = Outcome(fault=fault, judgements=said.judgements, seconds=said.seconds)
+    assert outcome.right, {gate: (found, said.judgements[gate].message) for gate, found in outcome.detections.items()}
