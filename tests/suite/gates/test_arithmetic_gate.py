@@ -23,6 +23,7 @@ from fixtures.gates.arithmetic.gate import (
 from fixtures.gates.arithmetic.layer import LayerArithmetic
 from fixtures.gates.base import Missing, conclude
 from fixtures.gates.verdict import Cause, Check, Verdict, errored, failed, settle, skipped
+from fixtures.results.records import GateRecord
 from tests.suite.contexts import Stored, context, tiny
 from tests.suite.linears import linear
 
@@ -154,7 +155,10 @@ def test_memory_that_nobody_initialized_and_changed_inputs_are_named() -> None:
 
 def test_a_record_keeps_numbers_that_are_none_and_a_baseline_only_what_the_model_feeds_its_linears() -> None:
     measured = ArithmeticResult(layers=[linear(weight_loss_db=math.nan), linear(name="x fed outliers", made_up=True)])
-    read = ArithmeticResult.model_validate_json(measured.model_dump_json())
+    plain: dict[str, Any] = {"run": "r", "case": "c", "gate": "arithmetic", "verdict": "pass", "arithmetic": "native"}
+    record = GateRecord(schema=2, **plain, message="", checks=[], reproduce=[], result=measured.to_record())
+    read = GateRecord.model_validate_json(record.model_dump_json(by_alias=True)).measured()
+    assert isinstance(read, ArithmeticResult)
     assert math.isnan(read.layers[0].weight_loss_db)
     assert GATE.keep(measured).by_linear() == {(0, "blocks.0.to_q"): (20.0, 20.0, 17.0)}
 
