@@ -16,11 +16,9 @@ import pytest
 
 from fixtures.catalog import (
     FORMATS,
-    GATES,
     LANES,
     cases_of,
     choose_lane,
-    gates_of,
     kind_of,
     machines,
     meta_cases,
@@ -33,6 +31,7 @@ from fixtures.catalog.lanes import B200, CPU
 from fixtures.catalog.limits import Limits, TwoLimits, limits_of
 from fixtures.catalog.metrics import METRICS
 from fixtures.catalog.schema import Case, Checkpoint, CompileMode, Limit
+from fixtures.gates.registry import gates, gates_of
 from fixtures.gates.speed.judge import QUANTITIES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -103,7 +102,7 @@ def test_limits_say_who_measured_them_and_speak_of_things_that_exist() -> None:
     for owner, limit in limits():
         assert len(limit.source) > 10, limit
         assert limit.unit, limit
-        assert limit.gate in GATES, limit
+        assert limit.gate in gates(), limit
         assert limit.quantity in JUDGED[limit.gate], limit
         assert set(limit.formats) <= set(FORMATS), limit
         assert set(limit.checkpoints) <= set(get_args(Checkpoint)), limit
@@ -226,8 +225,8 @@ def test_every_gate_speaks_about_some_case_of_a_lane_with_pictures() -> None:
     for lane in LANES.values():
         cases = [*cases_of(lane), *meta_cases()]
         spoken = {gate.name for case in cases for gate in gates_of(case, first_batch=1)}
-        pictures = {name for name, gate in GATES.items() if not set(gate.checkpoints) - set(DRAWN)}
-        assert spoken == set(GATES) - (set() if lane.checkpoint in DRAWN else pictures), lane.name
+        pictures = {name for name, gate in gates().items() if not set(gate.applies.checkpoints) - set(DRAWN)}
+        assert spoken == set(gates()) - (set() if lane.checkpoint in DRAWN else pictures), lane.name
 
 
 @pytest.mark.parametrize("name", list(models()))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.catalog import FORMATS, LANES, cases_of, gates_of, models, parse_case
+from fixtures.catalog import FORMATS, LANES, cases_of, models, parse_case
 from fixtures.catalog.recipe import case_recipe
 from fixtures.catalog.schema import Case
+from fixtures.gates.registry import gates_of
 from fixtures.pipelines.load import fingerprint
 from fixtures.results.baseline import load, path_of, stored_files
 from fixtures.results.store import unused

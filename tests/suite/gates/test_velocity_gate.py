@@ -98,7 +98,7 @@ def test_steps_of_a_tiny_checkpoint_are_measured_kept_and_drawn_beside_floor_and
     (figure,) = again.explanation.figures
     assert isinstance(figure, Lines)
     assert list(figure.series) == ["floor", "baseline", "measured"]
-    assert [one.name for one in again.explanation.quantities] == ["worst step", "mean over steps"]
+    assert [one.name for one in again.explanation.quantities] == ["worst step, dB", "mean over steps, dB"]
     assert figure.series["baseline"] == figure.series["measured"] == again.result.per_step_db
 
 

@@ -8,9 +8,10 @@ from functools import cache
 import pytest
 import torch
 
-from fixtures.catalog import cases_of, gates_of, lane_of
+from fixtures.catalog import cases_of, choose_lane
 from fixtures.catalog.schema import Case, Model
 from fixtures.gates.memory.bytes import storage_bytes
+from fixtures.gates.registry import gates_of
 from fixtures.gates.verdict import Verdict
 from fixtures.pipelines.architecture import ArchitectureError, denoiser_on_meta, linears
 from fixtures.pipelines.built import Pipelines
@@ -136,7 +137,7 @@ def test_another_compile_mode_shares_the_weights(workshop: Pipelines) -> None:
 
 
 def test_the_hopper_lane_is_full_size_compiled_and_judges_every_gate_without_pictures() -> None:
-    lane = lane_of("hopper", "random")
+    lane = choose_lane("hopper", "random")
     found = cases_of(lane, checkpoint="random")
     assert {case.model for case in found} == set(NAMES)
     assert {case.batch_size for case in found} == {1, 4}
@@ -144,7 +145,7 @@ def test_the_hopper_lane_is_full_size_compiled_and_judges_every_gate_without_pic
     assert {case.compile_mode for case in found if case.format == "fp8"} <= {"regional", "reduce-overhead"}
     names = {gate.name for gate in gates_of(case_of("flux1-dev", "fp8"), first_batch=1)}
     assert names == {"manifest", "memory", "arithmetic", "calls", "kernels", "compile", "speed"}
-    assert lane_of("hopper", None).checkpoint == "tiny"
+    assert choose_lane("hopper", None).checkpoint == "tiny"
 
 
 @pytest.fixture(scope="module")
