@@ -270,7 +270,7 @@ def fake_nvml(**answers: object) -> ModuleType:
     vars(nvml).update(nvmlInit=lambda: None, nvmlShutdown=lambda: None, nvmlDeviceGetHandleByUUID=lambda uuid: uuid)
     clocks = ("CurrentClocksEventReasons", "ClockInfo", "MaxClockInfo")
     power = ("PowerUsage", "EnforcedPowerLimit", "PowerManagementDefaultLimit")
-    for name in (*clocks, *power, "ComputeRunningProcesses", "Temperature"):
+    for name in (*clocks, *power, "ComputeRunningProcesses", "Temperature", "MemoryInfo"):
         setattr(nvml, f"nvmlDeviceGet{name}", (lambda *_, name=name: answers[name]) if name in answers else refuse)
     return nvml
 
