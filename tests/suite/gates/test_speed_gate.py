@@ -32,8 +32,8 @@ LIMITS = Limits(entries=(Limit(gate="speed", quantity=SPEEDUP_CHANGE, unit="x", 
 
 
 def healthy() -> FakeTimer:
-    """Every call of bf16 takes 1 s and every one of the format 0.75 s, within a spread of 0.2 %: the gate's budget holds
-    10 rounds, and 8 decide."""
+    """Every call of bf16 takes 1 s and every one of the format 0.75 s, within a spread of 0.2 %: the budget holds 10
+    rounds, and 8 decide."""
     return FakeTimer(each=(1.0, 0.75))
 
 
