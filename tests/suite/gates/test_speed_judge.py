@@ -35,7 +35,6 @@ from fixtures.gates.speed.judge import (
     LAUNCHES,
     REFERENCE_SECONDS,
     SLOW_CALLS,
-    SPEEDUP,
     SPEEDUP_CHANGE,
     SPEEDUP_GAIN,
     WALL_QUANTITIES,
@@ -43,7 +42,7 @@ from fixtures.gates.speed.judge import (
     judge_costs,
     judge_speed,
 )
-from fixtures.gates.speed.result import Costs, DeviceRounds, Pairs, SpeedResult, Timings
+from fixtures.gates.speed.result import SPEEDUP, Costs, DeviceRounds, Pairs, SpeedResult, Timings
 from fixtures.gates.verdict import Cause, Check, Verdict, settle
 
 SECONDS = st.floats(1e-6, 1e4)

@@ -13,8 +13,8 @@ import pytest
 
 from fixtures.catalog.schema import Limit
 from fixtures.gates.base import Missing
-from fixtures.gates.speed.judge import SPEEDUP, judge_speed
-from fixtures.gates.speed.result import SpeedResult
+from fixtures.gates.speed.judge import judge_speed
+from fixtures.gates.speed.result import SPEEDUP, SpeedResult
 from fixtures.gates.speed.rounds import CannotTime, Clock, RoundPlan, TimedRounds, interleaved_rounds
 from fixtures.gates.verdict import Cause, Judgement, Verdict, settle
 from tests.suite.speed_timer import FakeTimer

@@ -68,7 +68,7 @@ def test_a_format_of_its_own_comes_before_others() -> None:
     assert names({gate: list(checks) for gate, checks in OTHER.red.items()}, "manifest", known=(OTHER,)) == ["mx_scale"]
 
 
-def test_too_little_in_common_is_no_likeness() -> None:
+def test_too_little_in_common_says_nothing() -> None:
     assert names({"velocity": ["steps"], "arithmetic": ["weight"]}) == []
 
 
