@@ -9,7 +9,7 @@ import pytest
 from fixtures.faults.records import FaultsFile
 from fixtures.gates.verdict import against
 from fixtures.research.limits.__main__ import main
-from fixtures.research.limits.healthy import HealthyFile, Said, Spread, Tally
+from fixtures.research.limits.healthy import LINE, HealthyFile, Said, Spread, Tally
 from fixtures.research.limits.table import NotTheSame, Row, rows
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
@@ -141,7 +141,9 @@ def test_healthy_runs_widen_a_spread_and_keep_what_is_red(tmp_path: Path) -> Non
         check = against("mean", value, ceiling=ceiling, unit="LPIPS")
         where = {"run": 1, "case": CASE, "model": "flux1-dev", "format": "nvfp4", "gate": "quality"}
         said = {"metric": "lpips-alex", "verdict": check.verdict, "message": check.sentence(), "checks": [check]}
-        tally.take(Said.model_validate({**where, **said}))
+        line = LINE.validate_json(Said.model_validate({**where, **said}).model_dump_json())
+        assert isinstance(line, Said)
+        tally.take(line)
     tally.save()
     written = HealthyFile.model_validate_json(tally.path.read_text(encoding="utf-8"))
     (one,) = written.spread
