@@ -18,7 +18,7 @@ from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.answer import Answer
 from fixtures.bisect.environment import StackReading
 from fixtures.bisect.probe import ProbeTools
-from fixtures.stack.requirements import Step
+from fixtures.stack.requirements import InstallStep
 from tests.suite.tiny_wheels import make_wheel
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
@@ -63,7 +63,7 @@ def stand_in_for_the_suite(root: Path, base: Path) -> ProbeTools:
     return ProbeTools(suite=root, base=base, install=unpack, stack_of=lambda _: StackReading())
 
 
-def unpack(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
+def unpack(step: InstallStep, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
     """Installing a tiny wheel is unpacking it, and a checkout one file. pip itself is in
     `test_environment_differs_only_in_what_moved`."""
     (site,) = python.parent.parent.glob("lib/python*/site-packages")

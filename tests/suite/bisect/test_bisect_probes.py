@@ -14,7 +14,7 @@ from fixtures.bisect.environment import ProbeEnvironment
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools, run_suite
 from fixtures.stack.install import InstallFailed, run_step
-from fixtures.stack.requirements import Override, Step
+from fixtures.stack.requirements import InstallStep, Override
 from tests.suite.bisect_stand_in import asked, run, wheels
 from tests.suite.tiny_wheels import make_wheel
 
@@ -26,7 +26,7 @@ def test_environment_differs_only_in_what_moved(tmp_path: Path, base: Path, monk
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     steps: list[tuple[str, ...]] = []
 
-    def counted(step: Step, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
+    def counted(step: InstallStep, *, python: Path, log: Path, extra: Sequence[str] = ()) -> None:
         steps.append(step.replaced)
         run_step(step, python=python, log=log)
 

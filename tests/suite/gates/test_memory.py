@@ -21,12 +21,12 @@ from fixtures.gates.memory.bytes import (
     held_beside,
     kept_by,
     peak_bytes,
-    storage_bytes,
     stored_bytes,
 )
 from fixtures.gates.memory.gate import TOLERANCE, MemoryKept, MemoryResult
 from fixtures.gates.verdict import Verdict, settle
 from fixtures.pipelines.architecture import LinearShape, denoiser_on_meta, selected
+from fixtures.pipelines.storage import storage_bytes
 from tests.suite.contexts import UNRECORDED, context, tiny
 
 MODELS = models()

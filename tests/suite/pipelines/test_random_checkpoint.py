@@ -10,13 +10,13 @@ import torch
 
 from fixtures.catalog import cases_of, choose_lane
 from fixtures.catalog.schema import Case, Model
-from fixtures.gates.memory.bytes import storage_bytes
 from fixtures.gates.registry import gates_of
 from fixtures.gates.verdict import Verdict
 from fixtures.pipelines.architecture import ArchitectureError, denoiser_on_meta, linears
 from fixtures.pipelines.built import Pipelines
 from fixtures.pipelines.observe import observe
 from fixtures.pipelines.random_weights import DenoiserOnly, random_denoiser, shared_copy
+from fixtures.pipelines.storage import storage_bytes
 from tests.suite.gate_runs import Gate, cases, gates
 from tests.suite.toy_models import toy_models
 

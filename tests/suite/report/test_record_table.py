@@ -15,12 +15,12 @@ from fixtures.report import words
 from fixtures.report.summary import summarise
 from fixtures.report.table import continued, render
 from fixtures.results.records import GateRecord, typed
-from fixtures.results.run import Run, RunFolder, read_run
+from fixtures.results.run import RecordedRun, RunFolder, read_run
 from tests.suite.record_samples import CASES, header, record, write_run
 
 
 @pytest.fixture(scope="module")
-def red(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def red(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     """A finished run with three failures, an error and an unsure gate."""
     return read_run(write_run(tmp_path_factory.mktemp("red")))
 
@@ -32,14 +32,14 @@ def row(text: str, case: str, gate: str) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
-def test_every_gate_has_one_line_that_fits(red: Run, width: int) -> None:
+def test_every_gate_has_one_line_that_fits(red: RecordedRun, width: int) -> None:
     text = render(red, width=width)
     assert max(map(len, text.splitlines())) <= width
     for entry in red.records:
         assert row(text, entry.case, entry.gate).endswith(f"{words.MARKS[entry.verdict]} {entry.verdict}")
 
 
-def test_a_row_shows_measured_limit_interval_and_verdict(red: Run) -> None:
+def test_a_row_shows_measured_limit_interval_and_verdict(red: RecordedRun) -> None:
     line = row(render(red, width=120), CASES[2], "speed")
     for part in ("0.4x", "speedup", "≥ 0.3x", "[0.385, 0.41]", "✓ pass"):
         assert part in line
@@ -55,7 +55,7 @@ def test_command_to_type_stays_one_command_when_it_is_pasted(width: int) -> None
     assert shlex.split(lines.replace("\\\n", "")) == command  # as a shell joins them
 
 
-def test_what_is_red_is_told_in_full_with_the_next_command(red: Run) -> None:
+def test_what_is_red_is_told_in_full_with_the_next_command(red: RecordedRun) -> None:
     text = " ".join(render(red, width=100).split())
     assert "RED 38 gates: 3 fail, 1 error, 1 unsure, 30 pass, 3 skip" in text
     for entry in red.records:
@@ -68,14 +68,14 @@ def test_what_is_red_is_told_in_full_with_the_next_command(red: Run) -> None:
     assert "time: 2 min 10 s (measure 1 min 13 s, compile 51 s" in text
 
 
-def test_red_stands_before_unsure_and_after_the_table(red: Run) -> None:
+def test_red_stands_before_unsure_and_after_the_table(red: RecordedRun) -> None:
     text = render(red, width=100)
     places = [text.index(mark) for mark in ("RED ", "✗ fail flux1", "! error flux1", "? unsure flux1", "- 3 skipped")]
     assert places == sorted(places)
     assert text.index(CASES[-1]) < places[0]
 
 
-def test_skips_are_counted_named_and_explained(red: Run) -> None:
+def test_skips_are_counted_named_and_explained(red: RecordedRun) -> None:
     text = " ".join(render(red, width=100).split())
     assert "- 3 skipped: digest of flux1-dev/bf16-tiny-bs2-eager and 2 more: depends on the CPU model" in text
 
@@ -87,7 +87,7 @@ def test_a_skipped_check_inside_a_passed_gate_is_named_too(tmp_path: Path) -> No
     assert "1 skipped: speed.against baseline of flux1-dev/bf16-tiny-bs1-eager: recorded on another CPU" in text
 
 
-def run_of(root: Path, records: list[GateRecord], *, finished: bool = True, cases: list[str]) -> Run:
+def run_of(root: Path, records: list[GateRecord], *, finished: bool = True, cases: list[str]) -> RecordedRun:
     """A run of these records."""
     folder = RunFolder.create(root)
     folder.write_header(header(folder.path.name, cases=cases))
@@ -141,7 +141,7 @@ def test_messages_are_shown_as_they_are_not_as_markup(tmp_path: Path) -> None:
     assert "[bold]x[/bold] [/red]" in render(run_of(tmp_path, [odd], cases=[CASES[0]]), width=120)
 
 
-def test_colour_is_only_for_terminals_that_have_it(red: Run) -> None:
+def test_colour_is_only_for_terminals_that_have_it(red: RecordedRun) -> None:
     assert "\x1b[" not in render(red)
     assert "\x1b[" in render(red, colour=True)
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from fixtures.gates.verdict import ExitCode
+from fixtures.gates.verdict import Cause, ExitCode
 from fixtures.stack.installed import Stack, installed
 from tests.suite.gate_runs import BF16, NVFP4, Gate, cases, gates
 
@@ -80,3 +80,14 @@ def test_a_renamed_config_is_named_with_its_file(gate: Gate, monkeypatch: pytest
     message = outcome.record("manifest").message
     assert f"{module} of the installed stack has no NVFP4DynamicActivationNVFP4WeightConfig" in message
     assert "correct fixtures/catalog/formats.py or pin the version" in message
+
+
+def test_only_what_compares_pictures_needs_a_metric(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("stlpips_pytorch", "stlpips_pytorch.stlpips"):
+        monkeypatch.setitem(sys.modules, module, None)
+    outcome = gate(*cases(NVFP4), *gates("manifest", "memory", "quality"))
+    assert outcome.verdicts() == {"manifest": "pass", "memory": "pass", "quality": "error"}, outcome.text
+    quality = outcome.record("quality")
+    assert "needs the package stlpips-pytorch" in quality.message
+    assert [check.cause for check in quality.checks] == [Cause.MISSING_DEPENDENCY]
+    assert quality.next == quality.reproduce, "no version of a package is to blame, so none is searched"

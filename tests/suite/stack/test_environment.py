@@ -18,7 +18,7 @@ import pytest
 from fixtures import ROOT
 from fixtures.stack import environment as env
 from fixtures.stack.install import InstallFailed
-from fixtures.stack.requirements import Environment, Step, pinned
+from fixtures.stack.requirements import Environment, InstallStep, pinned
 from tests.suite.tiny_wheels import make_wheel
 
 
@@ -91,20 +91,20 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
     tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "home"
-    base = Environment(name="suite", steps=(Step(requirements=("tinypackage==1.0",)),))
+    base = Environment(name="suite", steps=(InstallStep(requirements=("tinypackage==1.0",)),))
     python = env.prepare(base, home)
     assert version_in(python) == "1.0"
 
     make_wheel(wheels, "tinypackage", "1.0.post1", "version = 'from a wheel'\n")
     asked = f"tinypackage @ {(wheels / 'tinypackage-1.0.post1-py3-none-any.whl').as_uri()}"
     for name, step, expected in (
-        ("stack-version", Step(requirements=("tinypackage==2.0",)), "2.0"),
-        ("stack-wheel", Step(requirements=(asked,), replaced=("tinypackage",)), "from a wheel"),
+        ("stack-version", InstallStep(requirements=("tinypackage==2.0",)), "2.0"),
+        ("stack-wheel", InstallStep(requirements=(asked,), replaced=("tinypackage",)), "from a wheel"),
     ):
         copy = env.prepare(Environment(name=name, steps=(step,), base=base), home)
         assert (version_in(copy), version_in(python)) == (expected, "1.0")
 
-    missing = Environment(name="stack-missing", steps=(Step(requirements=("tinypackage==3.0",)),), base=base)
+    missing = Environment(name="stack-missing", steps=(InstallStep(requirements=("tinypackage==3.0",)),), base=base)
     with pytest.raises(InstallFailed, match=r"tinypackage==3.0 does not exist .* is 2.0; uv said more in .*\.log"):
         env.prepare(missing, home)
     assert not (home / "stack-missing").exists()
@@ -115,21 +115,21 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
     monkeypatch.setattr(env, "run_step", nothing_to_do)
     assert env.prepare(base, home) == python
     with pytest.raises(AssertionError):
-        env.prepare(Environment(name="suite", steps=(Step(requirements=("tinypackage==2.0",)),)), home)
+        env.prepare(Environment(name="suite", steps=(InstallStep(requirements=("tinypackage==2.0",)),)), home)
     monkeypatch.undo()
     capsys.readouterr()
 
 
 def test_step_is_left_out_where_it_is_not_needed(tmp_path: Path, wheels: Path) -> None:
-    first = Step(requirements=("tinypackage==1.0",))
+    first = InstallStep(requirements=("tinypackage==1.0",))
     for name, program, expected in (("healthy", "import tinypackage", "1.0"), ("broken", "import nothing_such", "2.0")):
-        second = Step(requirements=("tinypackage==2.0",), unless=program)
+        second = InstallStep(requirements=("tinypackage==2.0",), unless=program)
         assert version_in(env.prepare(Environment(name=name, steps=(first, second)), tmp_path)) == expected
 
 
 def test_unfinished_environment_is_finished(tmp_path: Path, wheels: Path) -> None:
     home = tmp_path / "home"
-    base = Environment(name="suite", steps=(Step(requirements=("tinypackage==1.0",)),))
+    base = Environment(name="suite", steps=(InstallStep(requirements=("tinypackage==1.0",)),))
     python = env.prepare(base, home)
     for damage in (home / "suite" / env.STAMP, python):
         damage.unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.stack.install import InstallFailed, _doing, explain, find_uv, install_arguments
-from fixtures.stack.requirements import Step
+from fixtures.stack.requirements import InstallStep
 from fixtures.stack.sources import Sources, sources_of, with_more
 from tests.suite.tiny_wheels import make_wheel
 
@@ -20,9 +20,9 @@ PIP = (
 
 
 def test_nightly_step_allows_prereleases_of_its_index_alone() -> None:
-    step = Step(requirements=("torch",), index="https://host/nightly")
+    step = InstallStep(requirements=("torch",), index="https://host/nightly")
     assert install_arguments(step) == ["--upgrade", "--prerelease=allow", "torch"]
-    assert install_arguments(Step(requirements=("torch",))) == ["torch"]
+    assert install_arguments(InstallStep(requirements=("torch",))) == ["torch"]
 
 
 def test_uv_looks_where_pip_was_told_to() -> None:

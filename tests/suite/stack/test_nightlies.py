@@ -24,7 +24,7 @@ from fixtures.stack.index import IndexSilent, offered, offered_through_uv
 from fixtures.stack.install import find_uv
 from fixtures.stack.lock import LOCK, lock, without_credentials
 from fixtures.stack.nightlies import as_date, dated, index_for, main_at
-from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, Step
+from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, InstallStep
 from fixtures.stack.sources import Sources
 from fixtures.stack.versions import IndexFile
 from tests.suite.index_stand_in import Index, serving
@@ -221,7 +221,7 @@ def test_moving_environment_leaves_a_lock_file(tmp_path: Path) -> None:
     folder.mkdir()
     wheel = make_wheel(folder, "tinypackage", "1.0.dev20261101")
     with serving(Index(folder=folder)) as index:
-        step = Step(requirements=("tinypackage",), index=index)
+        step = InstallStep(requirements=("tinypackage",), index=index)
         env.prepare(Environment(name="b200", steps=(step,)), tmp_path / "home")
     found = packages_of((tmp_path / "home" / "b200" / LOCK).read_text())
     assert [dict(one.hashes) for one in found["tinypackage"].wheels or []] == [{"sha256": digest(wheel)}]

@@ -16,7 +16,7 @@ from fixtures.stack.requirements import (
     NIGHTLY_INDEX,
     BadOverride,
     Environment,
-    Step,
+    InstallStep,
     arguments_of,
     nightly,
     pinned,
@@ -95,7 +95,7 @@ def test_bad_override_names_input_and_remedy(tmp_path: Path, package: str, typed
 
 
 def test_without_overrides_every_session_shares_the_pinned_environment() -> None:
-    assert released(PINNED, []) == Environment(name="suite", steps=(Step(requirements=PINNED),))
+    assert released(PINNED, []) == Environment(name="suite", steps=(InstallStep(requirements=PINNED),))
 
 
 def test_override_changes_one_line_of_a_copy(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ def test_torchvision_follows_an_overridden_torch(tmp_path: Path) -> None:
 
 
 def test_torch_of_another_build_than_torchvision_is_replaced(tmp_path: Path) -> None:
-    def last(given: str) -> Step:
+    def last(given: str) -> InstallStep:
         return released(PINNED, [resolve_override("torch", given, relative_to=tmp_path)]).steps[-1]
 
-    assert last("2.13.0") == Step(requirements=("torch===2.13.0",), unless="import torchvision")
+    assert last("2.13.0") == InstallStep(requirements=("torch===2.13.0",), unless="import torchvision")
     assert not last("2.13.0+cpu").unless
     assert not last(">=2.13").unless
 
