@@ -2,7 +2,7 @@
 
 The bisect is whole, with wheels from the index and an installer's own work; in place of the suite stands a program that
 reads the installed package's source, so that no torch is needed. Runs of the suite itself are in
-docs/bisect-transcripts.md.
+docs/studies/bisect-transcripts.md.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_an_injected_device_delay_is_in_the_devices_seconds_and_a_host_delay_is_
         assert median["fp8 host 10"] / median["fp8"] == pytest.approx(1.0, abs=0.001)
 
 
-# What docs/speed.md claims.
+# What docs/studies/speed.md claims.
 
 
 BATCH_1 = tuple(name for name in CONFIGURATIONS if name.endswith("bs1"))
