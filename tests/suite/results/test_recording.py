@@ -113,6 +113,15 @@ def test_on_the_same_device_every_section_is_used(tmp_path: Path, name: str) -> 
     assert stored(tmp_path).kept(PARSED, gate(name)) == baseline().sections()[section]
 
 
+def test_where_no_baselines_are_kept_what_needs_one_is_skipped(tmp_path: Path) -> None:
+    saved(tmp_path)
+    there = stored(tmp_path, keeps=False)
+    for missing in (refused(there.kept(PARSED, gate("velocity"))), there.pictures(PARSED)):
+        assert isinstance(missing, Missing)
+        assert missing.check("velocity").verdict is Verdict.SKIP
+        assert "no baselines are kept for this kind of machine" in missing.reason
+
+
 def test_on_another_cpu_what_depends_on_the_model_is_skipped(tmp_path: Path) -> None:
     saved(tmp_path)
     there = stored(tmp_path, device=ELSEWHERE.key)

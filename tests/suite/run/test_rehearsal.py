@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from fixtures.catalog import LANES, cases_of, models
 from fixtures.gates.verdict import Verdict
 from fixtures.machine.hardware import Machine
 from fixtures.results.run import read_run
+from fixtures.run.options import RunOptions
+from fixtures.run.session import Session, SessionProblem
 from tests.suite.gate_runs import METRIC, Gate, gates
 
 B200 = Machine(
@@ -42,6 +45,18 @@ def test_rehearsal_and_lane_collect_the_same_cases_in_the_same_order(
     assert len(expected) > 200
     assert {case.id for case in cases_of(LANES["b200"])} <= {re.split(r"[\[\]]", item)[1] for item in expected}
     assert collected(rehearsed.text) == [item.replace("-hub-", "-tiny-") for item in expected]
+
+
+def test_a_gpu_without_a_lane_of_its_own_records_into_no_folder_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    b300 = replace(B200, kind="gpu", name="NVIDIA B300", sm=(10, 3))
+    monkeypatch.setattr("fixtures.run.session.detect", lambda *_: b300)
+    options = RunOptions(rebaseline=True, reason="a first night", results=str(tmp_path / "results"))
+    with pytest.raises(SessionProblem, match="the gpu lane keeps no baselines"):
+        Session.open(options)
+    opened = Session.open(replace(options, baselines=str(tmp_path / "own")))
+    assert opened.plan.lane.name == "gpu"
 
 
 def test_every_model_can_be_rehearsed() -> None:
