@@ -18,14 +18,14 @@ from fixtures.research.traces.table import limits_of, table
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACES = Path(__file__).parents[1] / "traces" / "h200.npz"
-DOCUMENT = ROOT / "docs" / "speed.md"
+DOCUMENT = ROOT / "docs" / "studies" / "speed.md"
 REPEATED = "reduce-overhead-bs1"
 """The configuration of the table that this test computes again; the whole takes minutes (README)."""
 
 
 @cache
 def stored() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "docs" / "power.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((ROOT / "docs" / "studies" / "power.json").read_text(encoding="utf-8"))
     return found
 
 

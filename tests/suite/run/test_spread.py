@@ -14,7 +14,7 @@ from fixtures.gates.verdict import ExitCode
 from fixtures.report.merged import gather
 from fixtures.run.options import RunOptions
 from fixtures.run.plan import plan
-from fixtures.run.spread import NotEnoughGpus, chosen, deal, expected_seconds
+from fixtures.run.spread import NotEnoughGpus, chosen, deal, expected_seconds, main
 from tests.suite.gate_runs import METRIC, gates
 
 BOTH = [f"{model}/{name}-tiny-bs1-eager" for model in ("flux1-dev", "qwen-image") for name in ("bf16", "mxfp8")]
@@ -67,6 +67,11 @@ def test_what_no_run_has_told_of_is_expected_by_its_number_of_gates() -> None:
     seconds = expected_seconds(planned, {"flux1-dev": 100.0})
     assert seconds["flux1-dev"] == 100.0
     assert seconds["ltx-2"] == pytest.approx(100.0 * counts["ltx-2"] / counts["flux1-dev"])
+
+
+def test_a_number_of_gpus_that_is_none_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--gpus", "-1"]) == 4
+    assert "argument --gpus: '-1' is no whole number from 1 up" in capsys.readouterr().err
 
 
 def test_runs_get_what_this_process_may_use() -> None:
