@@ -69,7 +69,7 @@ def patient(command: list[str]) -> int:
     with subprocess.Popen(command, cwd=ROOT) as child:
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
-            child.send_signal(signal.SIGINT)
+            child.send_signal(signal.SIGTERM)  # it passes an interrupt on; a terminal interrupts everybody itself
 
         signal.signal(signal.SIGTERM, interrupt)
         while True:
