@@ -10,7 +10,7 @@ from fixtures.faults.fault_run import FaultRun
 from tests.suite.fault_shares import caught, share
 
 
-@pytest.mark.parametrize("fault", share(of_numbers=False), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", share(of_numbers=False))
 def test_a_fault_is_caught_by_the_gates_that_it_names(fault_run: FaultRun, fault: Fault) -> None:
     caught(fault_run, fault)
 
