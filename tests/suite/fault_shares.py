@@ -22,7 +22,7 @@ minutes there, and the catalogue hours."""
 
 
 def share(*, of_numbers: bool) -> list[ParameterSet]:
-    """The faults of these files, or those of all others; on a slow CPU those of ALWAYS run, and the others say why not."""
+    """The faults of these files, or of all others; on a slow CPU those of ALWAYS run, and the others say why not."""
     left_out = pytest.mark.skip(reason="no AVX-512: bf16 pictures take minutes here; `nox -s faults` runs every fault")
     return [
         pytest.param(fault, id=fault.name, marks=[left_out] if SLOW and fault.name not in ALWAYS else [])
