@@ -59,7 +59,7 @@ def hub(tmp_path: Path) -> Hub:
             **variables,
         }
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800, check=False
         )
         try:
             records = read_run(results / "latest").records
