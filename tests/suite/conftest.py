@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import torch
 
 from fixtures.bisect.probe import ProbeTools
 from fixtures.faults.patching import Patch
+from fixtures.machine.cpu import compute_on_cpu
 from tests.suite.bisect_stand_in import stand_in_for_the_suite
 from tests.suite.gate_runs import BF16, FP8, MXFP8, NVFP4, NVFP4_BS2, Gate, Outcome, cases, gates
 
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def one_thread() -> None:
     """As the CPU lane itself: the workers share the cores, and more threads than cores wait for one another in a busy
     loop."""
-    torch.set_num_threads(1)
+    compute_on_cpu(1)
 
 
 RECORDED = ("manifest", "memory", "reference", "velocity", "quality", "digest")
