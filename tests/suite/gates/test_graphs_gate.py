@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
-from torch._inductor.cudagraph_trees import CUDAGraphTreeManager as TREES
+from torch._inductor.cudagraph_trees import CUDAGraphTreeManager
 
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case
@@ -55,12 +55,12 @@ def test_a_cpu_says_that_it_captures_none() -> None:
 
 def test_torch_has_the_name_that_launches_without_graphs() -> None:
     with launched_one_by_one() as ran:
-        assert getattr(TREES, GIVES_UP)(mock.Mock(), 1, 2)
+        assert getattr(CUDAGraphTreeManager, GIVES_UP)(mock.Mock(), 1, 2)
     assert ran == [2]
 
 
 def test_a_name_that_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(TREES, GIVES_UP)
+    monkeypatch.delattr(CUDAGraphTreeManager, GIVES_UP)
     with pytest.raises(NoSuchName, match=f"CUDAGraphTreeManager.{GIVES_UP}"), launched_one_by_one():
         pass
 
