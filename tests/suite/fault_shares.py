@@ -16,6 +16,8 @@ LONG = ("in_matmul", "in_operands")
 
 ALWAYS = {"torchao_does_not_import", "diffusers_does_not_import", "a_config_was_renamed", "file_loses_a_scale"}
 """Run on every machine; `tests/suite/run/test_gate_faults.py` takes eight more through whole runs everywhere."""
+WEIGHTLESS = ("in_schedule",)
+"""Files of faults that no gate draws a picture for: quick everywhere."""
 SLOW = torch.backends.cpu.get_cpu_capability() in {"DEFAULT", "NO AVX", "AVX2"}
 """A CPU without AVX-512 convolves bf16 a value at a time, a hundred times slower than float32: a fault that draws takes
 minutes there, and the catalogue hours."""
@@ -25,10 +27,14 @@ def share(*, of_numbers: bool) -> list[ParameterSet]:
     """The faults of these files, or of all others; on a slow CPU those of ALWAYS run, and the others say why not."""
     left_out = pytest.mark.skip(reason="no AVX-512: bf16 pictures take minutes here; `nox -s faults` runs every fault")
     return [
-        pytest.param(fault, id=fault.name, marks=[left_out] if SLOW and fault.name not in ALWAYS else [])
+        pytest.param(fault, id=fault.name, marks=[left_out] if SLOW and not _quick(fault) else [])
         for fault in catalog().values()
         if (fault.file in LONG) == of_numbers
     ]
+
+
+def _quick(fault: Fault) -> bool:
+    return fault.name in ALWAYS or fault.file in WEIGHTLESS
 
 
 def caught(fault_run: FaultRun, fault: Fault) -> None:
