@@ -18,13 +18,14 @@ from pathlib import Path
 import pytest
 from packaging.pylock import Package, Pylock
 
+from fixtures.catalog.packages import nightly
 from fixtures.stack import environment as env
 from fixtures.stack.download import digest
 from fixtures.stack.index import IndexSilent, offered, offered_through_uv
 from fixtures.stack.install import find_uv
 from fixtures.stack.lock import LOCK, lock, without_credentials
-from fixtures.stack.nightlies import Ask, NightlyIndex, as_date, dated, index_for, main_at
-from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, InstallStep
+from fixtures.stack.nightlies import Ask, NightlyIndex, as_date, dated, index_for, main, main_at
+from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, InstallStep, split_arguments
 from fixtures.stack.sources import Sources
 from fixtures.stack.tonight import Night
 from fixtures.stack.versions import IndexFile
@@ -124,6 +125,22 @@ def test_noxs_interpreter_asks_the_index_through_uv(tmp_path: Path) -> None:
 def test_bad_date_is_one_sentence(given: dict[str, str], date: str | None, words: str) -> None:
     with pytest.raises(BadOverride, match=re.escape(words)):
         resolved(given, date)
+
+
+def test_night_is_printed_as_options_that_take_just_that_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--date", "2026-11-03", "--index", INDEX], ask=ask) == 0
+    said = capsys.readouterr()
+    given, rest = split_arguments(said.out.split(), ("index", "date"))
+    assert (rest, given["date"], given["index"]) == ((), "2026-11-03", INDEX)
+    assert {name: given[name] for name in nightly()} == resolved({}, "2026-11-03")[1].versions
+    assert "torch 2.12.0.dev20261101+cu130 (2 days old)" in said.err
+    for arguments, code, words in (
+        (["--date", "2026-12-24", "--index", INDEX], 7, "more than 7 days old"),
+        (["--date", "soon"], 4, "--date soon: no date"),
+    ):
+        assert main(arguments, ask=ask) == code
+        said = capsys.readouterr()
+        assert (said.out, words in said.err) == ("", True)
 
 
 def test_cuda_version_names_the_index() -> None:
