@@ -27,9 +27,10 @@ def triton(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_file_adds_a_package(triton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment, (override,), rest = choose("released", ["--triton", "3.8.0", "-x"], tmp_path)
-    assert (override.package, override.requirement, rest) == ("triton", "triton==3.8.0", ("-x",))
-    assert "triton==3.8.0" in environment.steps[0].requirements
+    choice = choose("released", ["--triton", "3.8.0", "-x"], tmp_path)
+    (override,) = choice.overrides
+    assert (override.package, override.requirement, choice.rest) == ("triton", "triton==3.8.0", ("-x",))
+    assert "triton==3.8.0" in choice.environment.steps[0].requirements
     assert table.axes()[-1] == table.overridable()[-1] == "triton"
     site = tmp_path / "site" / "triton-3.8.0.dist-info"
     site.mkdir(parents=True)

@@ -118,7 +118,12 @@ def test_snapshot_of_model_index_alone_is_not_complete(tmp_path: Path) -> None:
     for folder in [path for path in snapshot.iterdir() if path.is_dir()]:
         shutil.rmtree(folder)
     asked: list[str] = []
-    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda where, _: asked.append(where) or 200) == []
+
+    def ask(address: str, token: str) -> int:
+        asked.append(address)
+        return 200
+
+    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, ask) == []
     assert len(asked) == 1, "the hub can bring what is missing"
     (said,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: "no route")
     assert said.endswith("(lacks its component 'scheduler'), and the hub cannot be reached: no route")

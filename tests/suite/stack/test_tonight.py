@@ -14,6 +14,7 @@ from fixtures.catalog.packages import nightly
 from fixtures.stack import environment as env
 from fixtures.stack.index import offered
 from fixtures.stack.install import InstallFailed
+from fixtures.stack.install import installed as held_by
 from fixtures.stack.requirements import Environment, InstallStep
 from fixtures.stack.tonight import Night, Nights, ages, ages_text, night_of
 from fixtures.stack.versions import Here, IndexFile, usable
@@ -177,7 +178,7 @@ def test_a_dependency_that_only_the_machines_own_index_has_is_found_and_the_nigh
         assert answer["night"] == "2026-11-03"
         assert "torch 2.12.0.dev20261102 (1 day old)" in said
         assert "torchao 0.19.0.dev20261103 (0 days old)" in said
-        held = env.held_by(Path(answer["python"]))
+        held = held_by(Path(answer["python"]))
         assert (held["torch"], held["torchvision"]) == ("2.12.0.dev20261102", "0.27.0.dev20261102")
         assert (held["mslk"], held["tinydependency"]) == ("2026.11.3", "1.0")
 
