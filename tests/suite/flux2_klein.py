@@ -94,6 +94,7 @@ MODEL = Model(
         source="what the published benchmark skips in FLUX.1-dev; nobody published one for this model",
     ),
     # 12 in each of 5 double blocks, 2 in each of 20 single blocks, 3 modulations that all blocks share.
+    parameters=3_875_544_576,
     quantized_linears=103,
     # Widths 3072 and 9216: 40 x 3072^2 + 20 x 3072 x 27648 + 20 x 12288 x 3072 + 12 x 3072 x 18432 + 11 x 9216 x 3072.
     quantized_parameters=3_822_059_520,
