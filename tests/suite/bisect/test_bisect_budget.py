@@ -19,6 +19,7 @@ from fixtures.bisect.trials import Classification, Combination, ProbeTrial, Purp
 from fixtures.catalog import cases_of, models
 from fixtures.catalog.lanes import LANES
 from fixtures.gates.registry import gates
+from fixtures.gates.verdict import Verdict
 from fixtures.results.history import Entry, Point
 from fixtures.results.records import DeviceRecord
 from tests.suite.bisect_stand_in import CASE, asked, cases, run, wheels
@@ -79,8 +80,8 @@ def test_packages_that_only_go_together_are_stepped_by_night() -> None:
     assert steps([["0.1", "0.2", "0.3"], TORCHAO], (0, 0), (2, 3), [0, 1])[1] == (1, 1)
 
 
-def night(day: int, *, red: bool, gate: str = "velocity", verdict: str = "") -> Entry:
-    points = [Point(case=FULL, gate=gate, quantity="sqnr", value=1.0, verdict="fail" if red else "pass")]
+def night(day: int, *, red: bool, gate: str = "velocity") -> Entry:
+    points = [Point(case=FULL, gate=gate, quantity="sqnr", value=1.0, verdict=Verdict.FAIL if red else Verdict.PASS)]
     return Entry(
         schema=2,
         run=str(day),
@@ -88,7 +89,7 @@ def night(day: int, *, red: bool, gate: str = "velocity", verdict: str = "") -> 
         lane="b200",
         device=DeviceRecord(key="gpu", name="B200"),
         stack={"torch": f"2.12.0.dev202611{day:02d}", "diffusers": "0.42.1"},
-        verdict=verdict or ("red" if red else "green"),
+        verdict="red" if red else "green",
         points=points,
     )
 
@@ -167,6 +168,7 @@ def test_a_log_alone_is_gone_on_with_after_the_runner_was_cleaned(
     index = wheels(tmp_path / "index", KINDS)
     _, first = run(tmp_path, index, stand_in, "--good", "torchao=0.1", "--bad", "torchao=0.8", case=FULL)
     log = (tmp_path / "out" / LOG).read_text().splitlines(keepends=True)
+    whole, _ = BisectLog.resume(tmp_path / "out" / LOG)
     before = len(asked(stand_in))
     for folder in ("out", "cache"):
         shutil.rmtree(tmp_path / folder)
@@ -178,17 +180,20 @@ def test_a_log_alone_is_gone_on_with_after_the_runner_was_cleaned(
     )
     assert "continuing" in capsys.readouterr().err
     log_, _ = BisectLog.resume(tmp_path / "elsewhere" / LOG)
-    assert [line.versions for line in log_.lines] == [line.versions for line in _lines(log)]
+    assert [line.versions for line in log_.lines] == [line.versions for line in whole.lines]
     again = asked(stand_in)[before:]
     assert again[0] == "0.1", "its baseline is recorded at the good end again"
     assert len(again) == len(log_.lines) - 3 + 1
     assert first.culprits[0].steps[0].first_bad.version == "0.6"
 
 
-def _lines(log: list[str]) -> list[object]:
-    from fixtures.bisect.log import LogLine
-
-    return [LogLine.model_validate_json(line) for line in log[1:]]
+def test_wheels_of_what_may_be_asked_next_are_fetched_while_a_probe_runs(tmp_path: Path, stand_in: ProbeTools) -> None:
+    kinds = {version: "slow" if version == "0.4" else kind for version, kind in KINDS.items()}
+    index = wheels(tmp_path / "index", kinds)
+    more = ["--good", "torchao=0.1", "--bad", "torchao=0.8", "--survey", "0"]
+    assert run(tmp_path, index, stand_in, *more)[0] == 0
+    fetched = {path.name.split("-")[1] for path in (tmp_path / "cache").glob("*/*.whl")}
+    assert "0.2" in fetched - set(asked(stand_in)), "what would have been asked, had the middle been bad"
 
 
 def test_models_have_a_tiny_checkpoint_to_begin_with() -> None:
