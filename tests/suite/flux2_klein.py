@@ -6,7 +6,7 @@ The tests name this file in GATE_MODELS and build random weights of the real cla
 from __future__ import annotations
 
 from fixtures.catalog.prompts import PICTURES
-from fixtures.catalog.schema import Model, Sampling, Selection, TensorSpec
+from fixtures.catalog.schema import Model, Sampling, Schedule, Selection, TensorSpec
 from fixtures.catalog.tiny_limits import tiny_limits
 
 PINNED = {
@@ -100,6 +100,11 @@ MODEL = Model(
     quantized_parameters=3_822_059_520,
     compile_modes={1: "reduce-overhead", 4: "regional"},
     samplings={"hub": HUB, "tiny": TINY},
+    schedule=Schedule(
+        options={"num_train_timesteps": 1000, "use_dynamic_shifting": True},
+        source="the scheduler of flux2_klein_weights.py",
+        sigmas=(1.0, 0.967384, 0.908144, 0.7672),
+    ),
     tiny_min_features=64,
     published={},
     limits=LIMITS,

@@ -15,10 +15,11 @@ from fixtures import ROOT
 from fixtures.catalog import LANES, UnknownName, models, parse_case
 from fixtures.catalog.gates import BUILT, Applies, Cost, Declared, Paired, declared_gates
 from fixtures.gates.registry import gates as imported
-from fixtures.run.forecast import FIRST_CALL_S, expected, last_night, left, load_seconds
+from fixtures.run.forecast import FIRST_CALL_S, by_unit, expected, last_night, left, load_seconds, loads
 from fixtures.run.forecast import main as forecast
 from fixtures.run.options import RunOptions
 from fixtures.run.plan import plan
+from fixtures.run.shares import deal
 from tests.suite.gate_runs import MXFP8, NVFP4, Gate, cases, gates
 
 BF16_LTX, NVFP4_LTX = (parse_case(f"ltx-2/{name}-hub-bs8-regional") for name in ("bf16", "nvfp4"))
@@ -40,14 +41,14 @@ def test_each_cost_is_so_many_published_seconds() -> None:
     assert seconds(seconds=3.0) == pytest.approx(3.0)
     assert seconds(draws=True) == pytest.approx(BF16_S + NVFP4_S + 2 * FIRST_CALL_S), "eight clips are one call of 8"
     assert seconds(calls=2) == pytest.approx(2 * NVFP4_S)
-    assert seconds(reference_calls=2) == pytest.approx(2 * BF16_S)
-    assert seconds(followed=4) == pytest.approx(NVFP4_S), "no more than one call was drawn"
+    assert seconds(again=True) == pytest.approx(NVFP4_S)
+    assert seconds(follows=True) == pytest.approx(NVFP4_S), "a call of eight holds the four pictures that are followed"
     assert seconds(steps=40) == pytest.approx(NVFP4_S)
     assert seconds(compiles=2) == pytest.approx(2 * FIRST_CALL_S)
     assert seconds(replays=1) == pytest.approx(LOAD + NVFP4_S + FIRST_CALL_S)
     whole = Paired(of="pipeline calls", least=5, most=40, seconds=300.0, untimed=1)
     assert seconds(paired=(whole,)) == pytest.approx(6 * (BF16_S + NVFP4_S))
-    steps = Paired(of="denoiser calls", least=5, most=40, seconds=60.0)
+    steps = Paired(of="denoising steps", least=5, most=40, seconds=60.0)
     assert seconds(paired=(steps,)) == pytest.approx(12 * (BF16_S + NVFP4_S) / 40)
 
 
@@ -109,6 +110,17 @@ def test_the_sum_is_that_of_the_plan(capsys: pytest.CaptureFixture[str], tmp_pat
     assert forecast(["--lane", "b200", "--history", str(tmp_path)]) == 0
     last = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("sum"))
     assert float(last.split()[-1]) == pytest.approx(minutes, abs=0.06)
+
+
+def test_a_night_takes_three_hours_on_one_gpu_and_no_longer_than_the_longest_model_on_three() -> None:
+    planned = plan(RunOptions(lane="b200"), "b200")
+    seconds = expected(planned.gates, before={})
+    published = {cell for model in models().values() for cell in model.published}
+    assert len({case for case, _ in seconds}) == len(models()) * len(published), "18 cells, and bf16 at 9 sizes"
+    assert sum(seconds.values()) <= 3 * 3600
+    longest = max(sum(s for (case, _), s in seconds.items() if case.model == name) for name in models())
+    shares = deal(by_unit(planned.gates, seconds), ["0", "1", "2"], load=loads(planned.gates))
+    assert max(share.expected_s for share in shares) <= longest
 
 
 def test_a_wrong_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,17 +48,17 @@ def test_a_gate_in_one_file_is_planned_recorded_judged_and_shown(
 def test_a_package_in_one_file_is_an_override_a_record_and_an_axis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "triton.py"
+    file = tmp_path / "sympy.py"
     file.write_text(
         "from fixtures.catalog.packages import Package\n"
-        'PACKAGE = Package(name="triton", repository="https://github.com/triton-lang/triton", modules=("triton",))\n'
+        'PACKAGE = Package(name="sympy", repository="https://github.com/sympy/sympy", modules=("sympy",))\n'
     )
     monkeypatch.setenv("GATE_PACKAGES", str(file))
-    assert "triton" in overridable()
-    assert split_arguments(["--triton", "3.8.0", "--gate", "digest"]) == ({"triton": "3.8.0"}, ("--gate", "digest"))
-    assert set(overridable()) <= {package.name for package in installed().packages} | {"mslk"}
-    assert "triton" in axes()
-    assert moved_packages({"triton": "3.9.0"}, {"triton": "3.8.0"}) == [
-        *("--good", "triton=3.8.0"),
-        *("--bad", "triton=3.9.0"),
+    assert "sympy" in overridable()
+    assert split_arguments(["--sympy", "3.8.0", "--gate", "digest"]) == ({"sympy": "3.8.0"}, ("--gate", "digest"))
+    assert set(overridable()) <= {package.name for package in installed().packages} | {"mslk", "triton"}
+    assert "sympy" in axes()
+    assert moved_packages({"sympy": "3.9.0"}, {"sympy": "3.8.0"}) == [
+        *("--good", "sympy=3.8.0"),
+        *("--bad", "sympy=3.9.0"),
     ]

@@ -191,6 +191,28 @@ def test_overrides_become_the_options_that_ask_for_them_again(tmp_path: Path) ->
 
 def test_pinned_stack_is_exact_and_stands_in_one_place() -> None:
     lines = pinned_requirements()
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+(; .*)?", line) for line in lines)
     assert len(lines) == len(pinned())
-    assert set(overridable()) - {"mslk"} <= pinned().keys()
+    assert set(overridable()) <= pinned().keys()
+
+
+def test_package_under_another_name_is_replaced_and_left_to_the_nightly_index(tmp_path: Path) -> None:
+    """Two distributions of mslk in one environment would write the same files."""
+    pins = (*PINNED, "mslk-cuda==1.1.0; sys_platform == 'linux'", "triton==3.8.0")
+    changed = released(pins, [resolve_override("mslk", "2026.4.21", relative_to=tmp_path)]).steps[0]
+    assert [line for line in changed.requirements if "mslk" in line] == ["mslk-cuda-nightly==2026.4.21"]
+    assert changed.replaced == ("mslk",)
+    assert not changed.forced
+    _, resting = nightly(pins, [], index=NIGHTLY_INDEX, today="2026-11-01", versions={}).steps
+    assert resting.requirements == ("diffusers==0.42.1", "pytest==9.2.0")
+
+
+def test_triton_follows_torch_until_it_is_chosen_itself(tmp_path: Path) -> None:
+    pins = (*PINNED, "triton==3.8.0")
+    torch, own = (resolve_override(*one, relative_to=tmp_path) for one in (("torch", "2.13.0"), ("triton", "3.9.0")))
+    assert not any(line.startswith("triton") for line in released(pins, [torch]).steps[0].requirements)
+    alone = released(pins, [own]).steps[0]
+    assert "triton==3.9.0" in alone.requirements
+    assert alone.forced == ("triton==3.9.0",)
+    assert "torch==2.14.1" in alone.requirements
+    assert released(pins, [torch, own]).steps[0].forced == ("triton==3.9.0",)
