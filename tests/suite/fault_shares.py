@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-import torch
 from _pytest.mark import ParameterSet
 
 from fixtures.faults import Fault, catalog
@@ -16,29 +15,13 @@ LONG = ("in_matmul", "in_operands")
 """Files of faults in numbers: most are looked at by many gates, on all prompts."""
 
 
-ALWAYS = {"torchao_does_not_import", "diffusers_does_not_import", "a_config_was_renamed", "file_loses_a_scale"}
-"""Run on every machine; `tests/suite/run/test_gate_faults.py` takes eight more through whole runs everywhere."""
-SLOW = torch.backends.cpu.get_cpu_capability() in {"DEFAULT", "NO AVX", "AVX2"}
-"""A CPU without AVX-512 convolves bf16 a value at a time, a hundred times slower than float32: a fault that draws takes
-minutes there, and the catalogue hours."""
-
-
 def share(*, of_numbers: bool) -> list[ParameterSet]:
-    """The faults of these files, or of all others; on a slow CPU those of ALWAYS run, and the others say why not."""
-    left_out = pytest.mark.skip(reason="no AVX-512: bf16 pictures take minutes here; `nox -s faults` runs every fault")
+    """The faults of these files, or of all others."""
     lacking = pytest.mark.skipif(
         importlib.util.find_spec("mslk") is None, reason="mslk has wheels for Linux on x86-64 alone"
     )
     return [
-        pytest.param(
-            fault,
-            id=fault.name,
-            marks=[left_out]
-            if SLOW and fault.name not in ALWAYS
-            else [lacking]
-            if fault.file == "in_quantizer"
-            else [],
-        )
+        pytest.param(fault, id=fault.name, marks=[lacking] if fault.file == "in_quantizer" else [])
         for fault in catalog().values()
         if (fault.file in LONG) == of_numbers
     ]

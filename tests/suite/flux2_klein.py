@@ -6,7 +6,7 @@ The tests name this file in GATE_MODELS and build random weights of the real cla
 from __future__ import annotations
 
 from fixtures.catalog.prompts import PICTURES
-from fixtures.catalog.schema import Model, Sampling, Selection, TensorSpec
+from fixtures.catalog.schema import Model, Sampling, Schedule, Selection, TensorSpec
 from fixtures.catalog.tiny_limits import tiny_limits
 
 PINNED = {
@@ -94,11 +94,17 @@ MODEL = Model(
         source="what the published benchmark skips in FLUX.1-dev; nobody published one for this model",
     ),
     # 12 in each of 5 double blocks, 2 in each of 20 single blocks, 3 modulations that all blocks share.
+    parameters=3_875_544_576,
     quantized_linears=103,
     # Widths 3072 and 9216: 40 x 3072^2 + 20 x 3072 x 27648 + 20 x 12288 x 3072 + 12 x 3072 x 18432 + 11 x 9216 x 3072.
     quantized_parameters=3_822_059_520,
     compile_modes={1: "reduce-overhead", 4: "regional"},
     samplings={"hub": HUB, "tiny": TINY},
+    schedule=Schedule(
+        options={"num_train_timesteps": 1000, "use_dynamic_shifting": True},
+        source="the scheduler of flux2_klein_weights.py",
+        sigmas=(1.0, 0.967384, 0.908144, 0.7672),
+    ),
     tiny_min_features=64,
     published={},
     limits=LIMITS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import shutil
 import threading
@@ -85,9 +86,11 @@ class StandIn:
 
 
 @contextlib.contextmanager
-def serving(repositories: Mapping[str, tuple[str, Path | Answer]]) -> Iterator[StandIn]:
-    """Serve repositories, by name: (revision, folder), or (revision, what the hub answers instead of its files)."""
+def serving(repositories: Mapping[str, tuple[str, Path | Answer]], *, out_of_order: int = 0) -> Iterator[StandIn]:
+    """Serve repositories, by name: (revision, folder), or (revision, what the hub answers instead of its files). The
+    first `out_of_order` requests are answered 503."""
     asked: list[str] = []
+    refused = itertools.count(1)
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -100,6 +103,8 @@ def serving(repositories: Mapping[str, tuple[str, Path | Answer]]) -> Iterator[S
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
+            if next(refused) <= out_of_order:
+                return self._send(503, {}, b"")
             path = self.path.partition("?")[0].lstrip("/")
             name = next((name for name in repositories if name in path), None)
             if name is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fixtures.catalog.limits import Limits
-from fixtures.gates.base import DRAWN, Applies, Gate, Kept, Missing, Result, compared
+from fixtures.gates.base import DRAWN, Applies, Cost, Gate, Kept, Missing, Result, compared
 from fixtures.gates.context import Context
 from fixtures.gates.verdict import Check, equals
 
@@ -34,6 +34,7 @@ class Matmuls(Gate[MatmulsResult, MatmulsKept]):
     order = 65
     asserts = "as many matmuls ran as in the baseline"
     applies = Applies(checkpoints=DRAWN, formats="quantized")
+    cost = Cost(draws=True, calls=2)
     result = MatmulsResult
     kept = MatmulsKept
 

@@ -40,7 +40,11 @@ ANOTHER_PICTURE = 0.6
 """How far another prompt's picture lies at least: 0.62 to 0.71 with the tiny FLUX and LPIPS' AlexNet."""
 JUDGED = {
     "arithmetic": {"weight", "activation", "product", "linear", "weight loss", "activation loss"},
-    "reference": {"lpips_to_stored", "lpips_bf16_to_float32", "sound_to_stored", "values_unlike_stored"},
+    "reference": {
+        *(f"lpips_{to}{which}" for to in ("to_stored", "bf16_to_float32") for which in ("", "_mean")),
+        "sound_to_stored",
+        "values_unlike_stored",
+    },
     "quality": {"lpips_mean", "lpips_worst", "flicker_worst", "sound_mean", "sound_worst", "drift"},
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},
@@ -134,11 +138,12 @@ def test_every_limit_judges_some_case_and_at_most_one_a_quantity() -> None:
 
 def test_every_limit_without_which_a_gate_is_an_error_exists_on_every_machine() -> None:
     for case, machine in itertools.product(drawn_cases(), machines()):
-        needed = {("reference", "lpips_to_stored"), ("compile", "compiled against eager")}
+        mean = "_mean" if case.checkpoint == "hub" else ""
+        needed = {("reference", f"lpips_to_stored{mean}"), ("compile", "compiled against eager")}
         if models()[case.model].sampling(case.checkpoint).sound_rate is not None:
             needed.add(("reference", "sound_to_stored"))
         if machine == CPU.kind:
-            needed.add(("reference", "lpips_bf16_to_float32"))
+            needed.add(("reference", f"lpips_bf16_to_float32{mean}"))
         if not FORMATS[case.format].is_reference:
             needed |= {("arithmetic", quantity) for quantity in ("weight", "activation", "product", "linear")}
         for gate, quantity in needed:
@@ -151,6 +156,24 @@ def test_published_speed_and_memory_judge_a_b200_and_nothing_else() -> None:
     for machine in machines():
         known = limits_of(case, "speed", machine=machine).get("speedup"), limits_of(case, "memory", machine=machine)
         assert (known[0] is not None, bool(list(known[1]))) == (machine == B200.kind,) * 2
+
+
+def test_every_limit_of_published_weights_names_what_was_published_for_it_or_is_not_settled() -> None:
+    for _, limit in limits():
+        if limit.checkpoints == ("hub",):
+            assert limit.of or not limit.settled, limit
+        if limit.of:
+            assert ("mean" in limit.of) == limit.quantity.endswith("_mean"), limit
+        if limit.quantity == "speedup":
+            assert limit.machines, f"{limit} would judge a GPU by another one's floor"
+
+
+def test_bf16_is_held_against_the_mean_of_each_models_own_figure_and_told_as_moved() -> None:
+    for name, figure in (("flux1-dev", 0.11), ("qwen-image", 0.34), ("ltx-2", 0.11)):
+        case = parse_case(f"{name}/bf16-hub-bs1-regional")
+        found = limits_of(case, "reference", machine=B200.kind, metric="lpips-alex")
+        (mean,) = (limit for limit in found if limit.quantity.startswith("lpips"))
+        assert (mean.quantity, mean.ceiling, mean.settled) == ("lpips_to_stored_mean", figure, False)
 
 
 def test_broken_pictures_can_lie_as_far_beyond_a_ceiling_as_they_must() -> None:

@@ -27,9 +27,10 @@ def peft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_file_adds_a_package(peft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment, (override,), rest = choose("released", ["--peft", "0.20.0", "-x"], tmp_path)
-    assert (override.package, override.requirement, rest) == ("peft", "peft==0.20.0", ("-x",))
-    assert "peft==0.20.0" in environment.steps[0].requirements
+    choice = choose("released", ["--peft", "0.20.0", "-x"], tmp_path)
+    (override,) = choice.overrides
+    assert (override.package, override.requirement, choice.rest) == ("peft", "peft==0.20.0", ("-x",))
+    assert "peft==0.20.0" in choice.environment.steps[0].requirements
     assert table.axes()[-1] == table.overridable()[-1] == "peft"
     site = tmp_path / "site" / "peft-0.20.0.dist-info"
     site.mkdir(parents=True)

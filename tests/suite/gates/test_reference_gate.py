@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import io
@@ -66,6 +67,22 @@ def test_one_distance_that_is_no_number_never_passes(values: list[float], place:
 @given(values=distances, place=places, more=st.floats(0, 1))
 def test_a_picture_that_gets_worse_makes_nothing_greener(values: list[float], place: int, more: float) -> None:
     assert passes(judged(values)) or not passes(judged(put(values, place, values[place % len(values)] + more)))
+
+
+def test_a_mean_is_judged_by_the_mean_and_a_limit_that_no_nights_have_set_tells_what_moved() -> None:
+    (one,) = limits("reference", lpips_to_stored_mean=CEILING)
+    for far, settled, expected in (
+        ([0.0, 1.9 * CEILING], True, Verdict.PASS),
+        ([0.0, 2.1 * CEILING], True, Verdict.FAIL),
+        ([0.0, 2.1 * CEILING], False, Verdict.PASS),
+        ([0.0, math.nan], False, Verdict.ERROR),
+    ):
+        bounds = Limits(entries=(dataclasses.replace(one, settled=settled),))
+        checks = judged(far, bounds)
+        assert settle(checks).verdict is expected, (far, settled)
+        moved = not settled and far[1] > CEILING
+        assert checks[0].note.startswith("moved beyond ") == moved
+        assert checks[0].note.endswith("mean of 2 pictures") or expected is Verdict.ERROR
 
 
 @given(shares=distances)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fixtures.bisect.answer import Answer
 from fixtures.catalog import models
@@ -298,17 +300,6 @@ def test_workflows_run_sessions_that_exist_and_show_no_secret(name: str) -> None
 
 def test_nightly_is_guarded_cached_and_kept() -> None:
     text = (WORKFLOWS / "nightly.yml").read_text()
-    for words in (
-        "cancel-in-progress: false",
-        "HF_HOME:",
-        "TORCHINDUCTOR_CACHE_DIR:",
-        "XDG_CACHE_HOME:",
-        "upload-artifact",
-        "issues: write",
-        "nox -s nightly",
-        "nox -s report",
-    ):
-        assert words in text
     matrix = re.search(r"model: \[(.*)\]", text)
     assert matrix is not None
     hosts = matrix[1].split(", ")
@@ -316,3 +307,88 @@ def test_nightly_is_guarded_cached_and_kept() -> None:
     # What the hosts are given is what must come back from them, in the report and in the follow-up.
     assert text.count(" ".join(f"--expect {model}" for model in hosts)) == 2
     assert "|| true" not in text
+    assert "cancel-in-progress: false" in text
+
+
+def jobs() -> dict[str, dict[str, Any]]:
+    """The jobs of the nightly workflow."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((WORKFLOWS / "nightly.yml").read_text())["jobs"]
+    return found
+
+
+def scripts(job: str) -> str:
+    """All that a job runs."""
+    return "\n".join(step.get("run", "") for step in jobs()[job]["steps"])
+
+
+def test_job_that_may_write_issues_reads_no_logs_and_the_one_that_reads_them_may_write_nothing() -> None:
+    rights = {name: job.get("permissions", {"contents": "read"}) for name, job in jobs().items()}
+    writing = {name: {what for what, how in right.items() if how == "write"} for name, right in rights.items()}
+    assert {name: what for name, what in writing.items() if what} == {
+        "issues": {"issues"},
+        "pages": {"pages", "id-token"},
+        "propose": {"contents", "pull-requests"},
+    }
+    (download,) = (step["with"] for step in jobs()["issues"]["steps"] if "download-artifact" in step.get("uses", ""))
+    assert download == {"name": "night", "path": "night"}
+    assert "--no-issues" in scripts("follow-up")
+    assert scripts("issues").splitlines()[-1] == "python -m nox -s nightly -- --tell night"
+    for name, job in jobs().items():
+        assert "self-hosted" in job["runs-on"] or "nox -s b200" not in scripts(name)
+        secrets = [value for step in job["steps"] for value in step.get("env", {}).values() if "secrets." in str(value)]
+        assert ("${{ secrets.GITHUB_TOKEN }}" in secrets) == (name in {"issues", "propose"})
+
+
+def test_night_is_followed_up_after_failures_and_timeouts() -> None:
+    """A job that outlives its limit counts as cancelled: it must not be asked for."""
+    follow_up = jobs()["follow-up"]
+    assert follow_up["needs"] == ["stack", "b200"]
+    assert follow_up["if"].startswith("${{ !cancelled() && needs.stack.result == 'success'")
+    assert "b200.result" not in follow_up["if"]
+    (judging,) = (step for step in jobs()["b200"]["steps"] if "nox" in step.get("run", "") and "b200" in step["run"])
+    assert judging["timeout-minutes"] < jobs()["b200"]["timeout-minutes"], "there is time to keep what was finished"
+    assert all("if" in step for step in jobs()["b200"]["steps"] if "upload-artifact" in step.get("uses", ""))
+
+
+def test_one_stack_serves_every_model_and_a_gpu_serves_one_job() -> None:
+    assert "fixtures.stack.nightlies" in scripts("stack")
+    assert jobs()["b200"]["needs"] == "stack"
+    judging = scripts("b200")
+    assert "$STACK" in judging
+    assert "flock --nonblock" in judging
+    assert "CUDA_VISIBLE_DEVICES" in judging
+    everywhere = "".join(map(scripts, ("b200", "follow-up")))
+    assert everywhere.count("python -m nox ") == everywhere.count('--envdir "$GATE_CACHE/environments"') == 4
+
+
+def test_each_result_is_kept_once_for_a_while() -> None:
+    kept = [step["with"] for job in jobs().values() for step in job["steps"] if "upload-" in step.get("uses", "")]
+    assert all(1 <= one["retention-days"] <= 90 for one in kept)
+    assert next(one["path"] for one in kept) == "results/2*/", "results/latest is a link to one of them"
+
+
+def test_issues_are_told_from_what_the_follow_up_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tracker: StandIn
+) -> None:
+    run = write_run(tmp_path / "results")
+    write_summaries(run)
+    folder = tmp_path / "night"
+    (folder / "bisects" / "1").mkdir(parents=True)
+    night = merge([summarise(read_run(run))])
+    (folder / "report.json").write_text(night.model_dump_json(by_alias=True, exclude_none=True))
+    (folder / "bisects" / "1" / "bisect.json").write_text(answer().model_dump_json(by_alias=True))
+    assert nightly.main(["--tell", str(folder)]) == 0
+    (issue,) = tracker.issues.values()
+    assert issue["title"] == f"torchao 0.19.0.dev20261101: velocity of {CASES[4]} is red"
+    (folder / "report.json").write_text("{")
+    assert nightly.main(["--tell", str(folder)]) == nightly.EXIT_USAGE
+    assert "holds no night" in capsys.readouterr().err
+
+
+def test_a_bisect_that_was_ended_is_gone_on_with_from_its_log(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "bisect.jsonl").touch()
+    said = tmp_path / "said"
+    tool = [sys.executable, "-c", f"import sys; open({str(said)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"]
+    nightly.bisected([["--case", "x"], ["--case", "y"]], tmp_path, tool)
+    assert said.read_text().splitlines() == [f"--resume {tmp_path / '1'}", f"--case y --out {tmp_path / '2'}"]

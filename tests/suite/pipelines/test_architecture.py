@@ -80,6 +80,7 @@ def test_selection_takes_the_published_linears(model: Model) -> None:
     assert len(linears(module)) == TOTAL_LINEARS[model.name]
     assert len(chosen) == model.quantized_linears
     assert sum(shape.parameters for shape in chosen) == model.quantized_parameters
+    assert sum(parameter.numel() for parameter in module.parameters()) == model.parameters
     share = model.quantized_parameters / sum(shape.parameters for shape in linears(module))
     assert share == pytest.approx(SHARE_OF_WEIGHTS[model.name], abs=5e-5)
 

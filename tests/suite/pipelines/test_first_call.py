@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch._dynamo.utils import counters
 
 import fixtures.pipelines.observations
 from fixtures.catalog.schema import Case
+from fixtures.pipelines.built import Pipelines
 from fixtures.pipelines.observations import Observations
 from fixtures.pipelines.out_of_memory import OutOfMemory
 
@@ -47,14 +50,25 @@ def test_bf16_compiles_before_a_format_whose_first_call_is_timed(drawn: list[Cas
 def test_a_case_that_another_gate_observed_first_also_had_bf16_before_it(drawn: list[Case]) -> None:
     seen = observed()
     seen.observation(FP8)
-    assert (drawn, seen.first_call(FP8)) == ([BF16, FP8], (2.0, 0))
+    assert (drawn, seen.first_call(FP8)) == ([BF16, FP8, FP8], (2.0, 0))
 
 
 def test_bf16_that_was_observed_already_draws_no_second_time(drawn: list[Case]) -> None:
     seen = observed()
     seen.observation(BF16)
-    assert seen.first_call(FP8) == (2.0, 0)
-    assert drawn == [BF16, FP8]
+    assert seen.first_call(FP8) == (3.0, 0)
+    assert drawn == [BF16, BF16, FP8]
+
+
+def test_whoever_observes_a_compiled_case_sees_no_graph_that_later_calls_do_not_take() -> None:
+    """QwenImage's two lengths of text make two graphs, and the first picture would be drawn by both."""
+    case = Case(model="qwen-image", format="bf16", checkpoint="tiny", batch_size=1, compile_mode="regional")
+    torch._dynamo.reset()
+    seen = Observations(pipelines=Pipelines(device="cpu", capability=None), calls_of=lambda _: 1)
+    seen.first_call(case)
+    graphs = counters["stats"]["unique_graphs"]
+    assert seen.first_digest(case) == seen.draw_again(case)
+    assert counters["stats"]["unique_graphs"] == graphs >= 2
 
 
 def test_nothing_is_drawn_beforehand_where_nothing_compiles(drawn: list[Case]) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fixtures.catalog import models
-from fixtures.pipelines.folders import CheckpointProblem, damage_of
+from fixtures.pipelines.folders import CheckpointProblem, UnusableInput, damage_of
 from fixtures.pipelines.load import SHIPPED, fingerprint, load_pipeline, source_of
 
 FLUX = models()["flux1-dev"]
@@ -54,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
     for component in ("transformer", "vae"):
         (folder / component).mkdir(parents=True)
         weights(folder / component / "model.safetensors")
+        (folder / component / "config.json").write_text("{}")
     index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "X"], "vae": ["diffusers", "Y"]}
     (folder / "model_index.json").write_text(json.dumps({**index, "image_encoder": [None, None]}))
     return folder
@@ -78,6 +79,8 @@ def test_shipped_checkpoints_are_whole_and_small(name: str) -> None:
         (lambda folder: (folder / "model_index.json").write_text("{"), "model_index.json is not readable JSON (Exp"),
         (lambda folder: shutil.rmtree(folder / "vae"), "flux1-dev lacks its component 'vae'"),
         (lambda folder: weights(folder / "vae" / "model.safetensors", short=1), " bytes instead of "),
+        (lambda folder: (folder / "vae" / "model.safetensors").unlink(), "flux1-dev/vae lacks its weights"),
+        (lambda folder: (folder / "vae" / "config.json").unlink(), "flux1-dev/vae lacks config.json"),
         (lambda folder: dangling(folder / "vae" / "model.safetensors"), "vae/model.safetensors is missing"),
         (
             lambda folder: sharded(folder / "vae", shards=2, present=1),
@@ -108,7 +111,7 @@ def test_each_damage_is_one_sentence_with_the_remedy(
     folder: Path, damage: Callable[[Path], object], sentence: str
 ) -> None:
     damage(folder)
-    with pytest.raises(CheckpointProblem) as caught:
+    with pytest.raises(UnusableInput) as caught:
         load_pipeline(FLUX, "tiny", folder=folder.parent)
     text = str(caught.value)
     assert sentence in text
@@ -129,7 +132,7 @@ def test_every_byte_and_every_name_counts_for_the_fingerprint(folder: Path, tmp_
     changed = {
         of("bytes", lambda copy: weights(copy / "vae" / "model.safetensors", tensors={"weight": 41})),
         of("name", lambda copy: (copy / "vae" / "model.safetensors").rename(copy / "vae" / "other.safetensors")),
-        of("more", lambda copy: (copy / "vae" / "config.json").write_text("{}")),
+        of("more", lambda copy: (copy / "vae" / "more.json").write_text("{}")),
     }
     assert len(changed | {whole}) == 4
 

@@ -15,7 +15,7 @@ import pytest
 
 from fixtures.catalog import models
 from fixtures.catalog.schema import Model
-from fixtures.gates.verdict import ExitCode
+from fixtures.gates.verdict import Cause, ExitCode
 from fixtures.pipelines.load import SHIPPED
 from fixtures.results.run import RunUnreadable, read_run
 from tests.suite import hub_gate
@@ -169,7 +169,8 @@ def test_what_a_cache_lacks_is_named_and_the_remedy_mends_it(
     blob.unlink()
     recorded = ("manifest", "calls", "reference", "velocity", "quality", "digest")
     rebaseline = (*gates(*recorded), "--rebaseline", "--reason", "published weights")
-    with serving({model.repo: (model.revision, repositories[model.name]) for model in (FLUX, QWEN, LTX)}) as server:
+    served = {model.repo: (model.revision, repositories[model.name]) for model in (FLUX, QWEN, LTX)}
+    with serving(served, out_of_order=1) as server:
         mended = hub(*EVERY, *cases("flux1-dev/nvfp4-hub-bs1-eager"), *rebaseline, HF_ENDPOINT=server.url)
     assert mended.code == ExitCode.GREEN, mended.text
     assert mended.record("manifest").message.startswith("quantized Linears 44, expected 44")
@@ -180,6 +181,28 @@ def test_what_a_cache_lacks_is_named_and_the_remedy_mends_it(
     assert len(server.asked) == len(set(server.asked))
     baseline = tmp_path / "baselines" / "cpu" / "flux1-dev" / "nvfp4-hub-bs1-eager.json"
     assert baseline.is_file()
+
+
+def test_right_size_and_wrong_bytes_are_blamed_on_the_file_and_bisect_nothing(
+    hub: Hub, repositories: dict[str, Path], tmp_path: Path
+) -> None:
+    """Drawn from, such weights look like a fault of torch."""
+    snapshot = into_cache(repositories["flux1-dev"], tmp_path / "home", FLUX)
+    shard = min((snapshot / "transformer").glob("*.safetensors"))
+    blob = shard.resolve()
+    data = bytearray(blob.read_bytes())
+    data[-100:] = bytes(100)
+    blob.write_bytes(data)
+    case = "flux1-dev/bf16-hub-bs1-eager"
+    outcome = hub(*cases(case), *gates("calls", "digest"), HF_HUB_OFFLINE="1", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert outcome.code == ExitCode.ERROR, outcome.text
+    said = sentence_of(outcome, case)
+    assert f"transformer/{shard.name} has other bytes than the hub's" in said
+    assert (
+        f"; delete {min(str(blob), os.path.relpath(blob, ROOT), key=len)}, then run again where the hub can be" in said
+    )
+    assert {check.cause for record in outcome.records for check in record.checks} == {Cause.INPUT}
+    assert all("bisect" not in record.next for record in outcome.records)
 
 
 def test_a_hub_out_of_reach_is_one_sentence(hub: Hub) -> None:

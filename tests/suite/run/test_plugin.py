@@ -41,8 +41,12 @@ def test_a_lane_runs_whole_cases_and_each_gate_in_its_order(lane: str) -> None:
         assert list(named) == sorted(named, key=lambda gate: gate.order), case
     drawn = LANES[lane].checkpoint != "random"
     spoken = {gate.name for named in found.values() for gate in named}
-    numbers = {"random", "meta"}
-    assert spoken == {name for name, gate in every_gate().items() if drawn or numbers & set(gate.applies.checkpoints)}
+    numbers, modes = {"random", "meta"}, {case.compile_mode for case in found}
+    assert spoken == {
+        name
+        for name, gate in every_gate().items()
+        if (drawn or numbers & set(gate.applies.checkpoints)) and modes & set(gate.applies.modes or modes)
+    }
     assert {case.model for case in found} == set(models())
 
 

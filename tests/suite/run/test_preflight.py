@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from fixtures.catalog import models
 from fixtures.catalog.lanes import B200
 from fixtures.machine.gpu import Card
+from fixtures.pipelines.folders import short
+from fixtures.pipelines.load import SHIPPED
 from fixtures.run import preflight
 
 FLUX = models()["flux1-dev"]
@@ -77,7 +81,9 @@ def test_memory_needed_is_the_published_peak_and_a_quantized_denoiser() -> None:
     ],
 )
 def test_checkpoint_out_of_reach_is_named(tmp_path: Path, status: int | str, words: str) -> None:
-    (sentence,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda address, token: status)
+    (sentence,) = preflight.lacking_hub(
+        [FLUX], {"HF_HOME": str(tmp_path)}, lambda address, token: status, sleep=lambda _: None
+    )
     assert words in sentence
 
 
@@ -95,9 +101,54 @@ def test_hub_is_asked_for_the_pinned_revision_with_the_users_token(tmp_path: Pat
     assert asked == [(f"https://huggingface.co/{path}", "from-the-file"), (f"http://mirror/{path}", "given")]
 
 
+def cached(home: Path) -> Path:
+    """A snapshot of the published FLUX in the hub cache below `home`: the tiny one's files."""
+    snapshot = home / "hub" / "models--black-forest-labs--FLUX.1-dev" / "snapshots" / FLUX.revision
+    shutil.copytree(SHIPPED / FLUX.name, snapshot)
+    return snapshot
+
+
 def test_cached_checkpoint_needs_no_hub(tmp_path: Path) -> None:
-    (tmp_path / "hub" / "models--black-forest-labs--FLUX.1-dev" / "snapshots" / FLUX.revision).mkdir(parents=True)
-    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: 503) == []
+    cached(tmp_path)
+    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: pytest.fail("it asked")) == []
+
+
+def test_snapshot_of_model_index_alone_is_not_complete(tmp_path: Path) -> None:
+    snapshot = cached(tmp_path)
+    for folder in [path for path in snapshot.iterdir() if path.is_dir()]:
+        shutil.rmtree(folder)
+    asked: list[str] = []
+
+    def ask(address: str, token: str) -> int:
+        asked.append(address)
+        return 200
+
+    assert preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, ask) == []
+    assert len(asked) == 1, "the hub can bring what is missing"
+    (said,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: "no route")
+    assert said.endswith("(lacks its component 'scheduler'), and the hub cannot be reached: no route")
+
+
+def test_weights_that_were_cut_off_stop_the_lane_though_the_hub_answers(tmp_path: Path) -> None:
+    weights = cached(tmp_path) / "vae" / "diffusion_pytorch_model.safetensors"
+    os.truncate(weights, weights.stat().st_size - 1)
+    (said,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: 200)
+    assert "vae/diffusion_pytorch_model.safetensors is truncated: " in said
+    assert said.endswith(f"; delete {short(weights)}, then run again")
+
+
+def test_hub_that_is_out_of_order_for_a_minute_is_asked_again_with_progress(
+    tmp_path: Path,
+) -> None:
+    answers, waited = iter([503, 429, 502, 503, 200]), list[float]()
+    assert (
+        preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: next(answers), sleep=waited.append) == []
+    )
+    assert sum(waited) == 60
+    always = list[float]()
+    (said,) = preflight.lacking_hub([FLUX], {"HF_HOME": str(tmp_path)}, lambda *_: 503, sleep=always.append)
+    assert said.endswith("and the hub answers 503")
+    assert sum(always) == 120
 
 
 def importer(**modules: object) -> Callable[[str], object]:

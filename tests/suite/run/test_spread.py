@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from fixtures import ROOT
+from fixtures.catalog import models
 from fixtures.gates.verdict import ExitCode
 from fixtures.report.merged import gather
+from fixtures.run.forecast import by_unit
 from fixtures.run.options import RunOptions
 from fixtures.run.plan import plan
-from fixtures.run.spread import NotEnoughGpus, chosen, deal, expected_seconds, main
+from fixtures.run.shares import deal
+from fixtures.run.spread import NotEnoughGpus, chosen, main
 from tests.suite.gate_runs import METRIC, gates
 
 BOTH = [f"{model}/{name}-tiny-bs1-eager" for model in ("flux1-dev", "qwen-image") for name in ("bf16", "mxfp8")]
@@ -36,7 +39,7 @@ def test_models_are_spread_over_runs_that_are_told_as_one(tmp_path: Path) -> Non
     assert not lost
     assert sorted([record.case for record in run.records] for run in runs) == [BOTH[:2], BOTH[2:]]
     assert "GREEN" in (folder / "report.html").read_text()
-    assert "share 1: qwen-image on the CPU" in done.stdout
+    assert "share 1: qwen-image at batch 1 on the CPU" in done.stdout
 
 
 def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -51,22 +54,31 @@ def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) 
 # ---- the pure parts -------------------------------------------------------------------------------------------------
 
 
-def test_the_longest_models_are_dealt_out_first() -> None:
-    shares = deal({"a": 10.0, "b": 30.0, "c": 25.0, "d": 5.0}, ["GPU-1", "GPU-2", "GPU-3"])
+def test_the_longest_units_are_dealt_out_first() -> None:
+    expected = {("a", 1): 10.0, ("b", 1): 30.0, ("c", 1): 25.0, ("d", 1): 5.0}
+    shares = deal(expected, ["GPU-1", "GPU-2", "GPU-3"])
     assert [(share.gpu, share.models) for share in shares] == [
         ("GPU-1", ("b",)),
         ("GPU-2", ("c",)),
         ("GPU-3", ("a", "d")),
     ]
-    assert [share.models for share in deal({"a": 1.0}, [None, None])] == [("a",)]
+    assert [share.models for share in deal({("a", 1): 1.0}, [None, None])] == [("a",)]
 
 
-def test_what_no_run_has_told_of_is_expected_by_its_number_of_gates() -> None:
+def test_a_model_is_split_by_batch_size_where_that_is_faster_although_it_is_loaded_twice() -> None:
+    expected = {("a", 1): 20.0, ("a", 4): 30.0, ("a", 8): 60.0}
+    first, second = deal(expected, ["GPU-1", "GPU-2"], load={"a": 5.0})
+    assert (first.words, first.expected_s) == ("a at batch 8", 65.0)
+    assert (second.words, second.expected_s) == ("a at batch 1 and 4", 55.0)
+
+
+def test_what_nobody_knows_the_seconds_of_is_dealt_out_by_its_number_of_gates() -> None:
     planned = plan(RunOptions(gate=("calls",)), "cpu")
-    counts = {model: sum(case.model == model for case in planned.cases) for model in ("flux1-dev", "ltx-2")}
-    seconds = expected_seconds(planned, {"flux1-dev": 100.0})
-    assert seconds["flux1-dev"] == 100.0
-    assert seconds["ltx-2"] == pytest.approx(100.0 * counts["ltx-2"] / counts["flux1-dev"])
+    units = by_unit(planned.gates, {})
+    assert set(units) == {(model, size) for model in models() for size in (1, 2)}
+    assert units["flux1-dev", 1] == units["ltx-2", 2] == 4.0
+    known = {(case, "calls"): 7.0 for case in planned.cases if case.model == "ltx-2"}
+    assert by_unit(planned.gates, known)["flux1-dev", 1] == pytest.approx(4 * 7.0)
 
 
 def test_a_number_of_gpus_that_is_none_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.stack.install import InstallFailed, _doing, explain, find_uv, install_arguments
+from fixtures.stack.install import InstallFailed, _doing, explain, find_uv, install_arguments, not_as_asked
 from fixtures.stack.requirements import InstallStep
-from fixtures.stack.sources import Sources, sources_of, with_more
+from fixtures.stack.sources import Sources, sources_of, with_first, with_more
 from tests.suite.tiny_wheels import make_wheel
 
 PIP = (
@@ -45,6 +45,32 @@ def test_uvs_own_variables_win_and_constraints_stay() -> None:
     own = sources_of(PIP, {"UV_INDEX_URL": "https://mirror", "UV_FIND_LINKS": "/x,/y"})
     assert own.addresses() == ["https://mirror", "/x", "/y"]
     assert own.constraints == ("/constraints.txt",)
+
+
+def test_a_nightly_index_comes_first_and_what_it_lacks_from_the_machines_own(tmp_path: Path) -> None:
+    first = with_first(sources_of(PIP, {}), "https://host/nightly")
+    told = " ".join(first.options())
+    assert told.startswith("--index https://host/nightly --default-index https://a/simple --index file:///b")
+    assert told.endswith("--index-strategy unsafe-first-match")
+    assert "--constraint" not in told, "those pin releases"
+    make_wheel(tmp_path, "torch", "1.0")
+    assert with_first(Sources(), str(tmp_path)) == Sources(folders=(str(tmp_path),))
+
+
+def test_what_is_not_as_asked_is_told() -> None:
+    held = {"torch": "2.12.0.dev20261101+cu130", "mslk-cuda": "1.1.0", "torchao": "0.18.0"}
+    right = [
+        "torch==2.12.0.dev20261101",
+        "torch==2.12.0.dev20261101+cu130",
+        "mslk @ file:///x/mslk-1.1.0-py3-none-any.whl",
+    ]
+    assert not_as_asked(right, held) == []
+    wrong = ["torch==2.12.0.dev20260901", "torchao>=0.19.dev0", "torchvision==0.27.0"]
+    assert not_as_asked(wrong, held) == [
+        "torch==2.12.0.dev20260901 was asked for, and 2.12.0.dev20261101+cu130 is installed",
+        "torchao>=0.19.dev0 was asked for, and 0.18.0 is installed",
+        "torchvision==0.27.0 was asked for, and nothing is installed",
+    ]
 
 
 def test_more_indexes_and_folders_join(tmp_path: Path) -> None:

@@ -18,14 +18,16 @@ from pathlib import Path
 import pytest
 from packaging.pylock import Package, Pylock
 
+from fixtures.catalog.packages import nightly
 from fixtures.stack import environment as env
 from fixtures.stack.download import digest
 from fixtures.stack.index import IndexSilent, offered, offered_through_uv
 from fixtures.stack.install import find_uv
 from fixtures.stack.lock import LOCK, lock, without_credentials
-from fixtures.stack.nightlies import as_date, dated, index_for, main_at
-from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, InstallStep
+from fixtures.stack.nightlies import Ask, NightlyIndex, as_date, dated, index_for, main, main_at
+from fixtures.stack.requirements import NIGHTLY_INDEX, BadOverride, Environment, InstallStep, split_arguments
 from fixtures.stack.sources import Sources
+from fixtures.stack.tonight import Night
 from fixtures.stack.versions import IndexFile
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
@@ -48,15 +50,25 @@ def ask(package: str, sources: Iterable[str]) -> list[IndexFile]:
     ]
 
 
-def resolved(given: dict[str, str], date: str | None = None) -> dict[str, str]:
+def resolved(
+    given: dict[str, str],
+    date: str | None = None,
+    *,
+    today: str = "2026-11-03",
+    ran: dict[str, dict[str, str]] | None = None,
+    asking: Ask = ask,
+) -> tuple[dict[str, str], Night]:
     def main_of(package: str, day: str | None) -> str:
         return f"{package}-at-{day}"
 
-    return dated(given, date=date, index=INDEX, python=PYTHON, ask=ask, main_of=main_of)
+    index = NightlyIndex(address=INDEX, python=PYTHON, ask=asking)
+    return dated(given, date=date, index=index, today=today, ran=(ran or {}).get, main_of=main_of)
 
 
 def test_date_takes_what_the_index_held_on_that_day() -> None:
-    assert resolved({}, "2026-11-01") == {
+    given, night = resolved({}, "2026-11-01")
+    assert (given, night.day) == ({}, "2026-11-01")
+    assert night.versions == {
         "torch": "2.12.0.dev20261101+cu130",
         "torchvision": "0.27.0.dev20261101+cu130",
         "torchao": "0.19.0.dev20261031+cu130",
@@ -65,11 +77,15 @@ def test_date_takes_what_the_index_held_on_that_day() -> None:
 
 
 def test_each_package_has_its_own_date_and_overrides_win() -> None:
-    assert resolved({"torchao": "20261102", "mslk": "1.2.0"}) == {
-        "torchao": "0.19.0.dev20261102+cu130",
-        "mslk": "1.2.0",
-    }
-    assert resolved({"mslk": "2026-10-31"}, "2026-11-03")["mslk"] == "2026.10.30+cu130"
+    given, night = resolved({"torchao": "20261102", "mslk": "1.2.0"})
+    assert given == {"torchao": "0.19.0.dev20261102+cu130", "mslk": "1.2.0"}
+    assert night.versions.keys() == {"torch", "torchvision"}
+    assert resolved({"mslk": "2026-10-31"}, "2026-11-03")[0]["mslk"] == "2026.10.30+cu130"
+
+
+def test_torchvision_is_of_the_day_of_a_torch_that_was_named() -> None:
+    assert resolved({"torch": "2026-10-31"})[1].versions["torchvision"] == "0.27.0.dev20261030+cu130"
+    assert "torchvision" not in resolved({"torch": "2.12.0.dev20261103"})[1].versions, "the installer may know one"
 
 
 @pytest.mark.parametrize(
@@ -77,15 +93,16 @@ def test_each_package_has_its_own_date_and_overrides_win() -> None:
     [("main", None, None), ("main", "20261101", "2026-11-01"), ("main@2026-10-30", "2026-11-01", "2026-10-30")],
 )
 def test_diffusers_comes_from_main_on_request(given: str, date: str | None, commit: str | None) -> None:
-    assert resolved({"diffusers": given}, date)["diffusers"].endswith(f"huggingface/diffusers@diffusers-at-{commit}")
-    assert "diffusers" not in resolved({}, "2026-11-01")
+    found = resolved({"diffusers": given}, date)[0]["diffusers"]
+    assert found.endswith(f"huggingface/diffusers@diffusers-at-{commit}")
+    assert "diffusers" not in resolved({}, "2026-11-01")[0]
 
 
 def test_any_package_that_can_be_a_checkout_comes_from_its_own_main() -> None:
-    assert resolved({"torchao": "main@2026-11-01"}) == {
+    assert resolved({"torchao": "main@2026-11-01"})[0] == {
         "torchao": "git+https://github.com/pytorch/ao@torchao-at-2026-11-01"
     }
-    assert resolved({"torch": "main"}) == {"torch": "main"}  # which no installer takes
+    assert resolved({"torch": "main"})[0] == {"torch": "main"}  # which no installer takes
 
 
 def test_noxs_interpreter_asks_the_index_through_uv(tmp_path: Path) -> None:
@@ -108,6 +125,22 @@ def test_noxs_interpreter_asks_the_index_through_uv(tmp_path: Path) -> None:
 def test_bad_date_is_one_sentence(given: dict[str, str], date: str | None, words: str) -> None:
     with pytest.raises(BadOverride, match=re.escape(words)):
         resolved(given, date)
+
+
+def test_night_is_printed_as_options_that_take_just_that_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--date", "2026-11-03", "--index", INDEX], ask=ask) == 0
+    said = capsys.readouterr()
+    given, rest = split_arguments(said.out.split(), ("index", "date"))
+    assert (rest, given["date"], given["index"]) == ((), "2026-11-03", INDEX)
+    assert {name: given[name] for name in nightly()} == resolved({}, "2026-11-03")[1].versions
+    assert "torch 2.12.0.dev20261101+cu130 (2 days old)" in said.err
+    for arguments, code, words in (
+        (["--date", "2026-12-24", "--index", INDEX], 7, "more than 7 days old"),
+        (["--date", "soon"], 4, "--date soon: no date"),
+    ):
+        assert main(arguments, ask=ask) == code
+        said = capsys.readouterr()
+        assert (said.out, words in said.err) == ("", True)
 
 
 def test_cuda_version_names_the_index() -> None:
@@ -148,8 +181,8 @@ def test_main_of_a_day_is_the_last_commit_before_its_end(tmp_path: Path, monkeyp
 
 def test_silent_index_ends_the_lane_and_not_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nowhere = (tmp_path / "nowhere").as_uri()
-    environment, _, rest = env.choose("rehearsal", ["--index", nowhere, "--date", "2026-11-01", "-x"], tmp_path)
-    assert (environment.name, rest) == ("suite", ("-x",))
+    choice = env.choose("rehearsal", ["--index", nowhere, "--date", "2026-11-01", "-x"], tmp_path)
+    assert (choice.environment.name, choice.rest, choice.night) == ("suite", ("-x",), None)
     said = capsys.readouterr().err
     assert said == (
         f"the package index {nowhere} is no folder; the rehearsal goes on with the released stack that pyproject.toml "

@@ -136,25 +136,30 @@ def test_checkout_is_built_last_against_the_torch_that_is_there(tmp_path: Path) 
 
 
 def test_only_moving_packages_come_from_the_nightly_index(tmp_path: Path) -> None:
-    moving, resting = nightly(PINNED, [], index=NIGHTLY_INDEX, today="2026-11-01").steps
-    assert moving.requirements == ("torch", "torchvision", "torchao", "mslk")
+    versions = {"torch": "2.12.0.dev20261101", "torchao": "0.19.0.dev20261101", "mslk": "2026.11.1"}
+    moving, resting = nightly(PINNED, [], index=NIGHTLY_INDEX, today="2026-11-01", versions=versions).steps
+    exact = ("torch==2.12.0.dev20261101", "torchvision>=0.dev0", "torchao==0.19.0.dev20261101", "mslk==2026.11.1")
+    assert moving.requirements == exact
     assert moving.index == NIGHTLY_INDEX
     assert resting.requirements == ("diffusers==0.42.1", "pytest==9.2.0")
-    assert (resting.index, resting.keep) == (None, moving.requirements)
+    assert (resting.index, resting.keep) == (None, ("torch", "torchvision", "torchao", "mslk"))
 
 
 def test_nightlies_are_renewed_once_a_day_in_one_place() -> None:
-    days = [nightly(PINNED, [], index=NIGHTLY_INDEX, today=day) for day in ("2026-11-01", "2026-11-01", "2026-11-02")]
+    days = [
+        nightly(PINNED, [], index=NIGHTLY_INDEX, today=day, versions={})
+        for day in ("2026-11-01", "2026-11-01", "2026-11-02")
+    ]
     assert {day.name for day in days} == {"b200"}
     assert days[0].fingerprint() == days[1].fingerprint() != days[2].fingerprint()
 
 
 def test_overridden_nightly_is_another_environment(tmp_path: Path) -> None:
     override = resolve_override("torchao", "0.19.0.dev20261101", relative_to=tmp_path)
-    changed = nightly(PINNED, [override], index=NIGHTLY_INDEX, today="2026-11-01")
+    changed = nightly(PINNED, [override], index=NIGHTLY_INDEX, today="2026-11-01", versions={})
     assert changed.name.startswith("b200-")
     assert "torchao==0.19.0.dev20261101" in changed.steps[0].requirements
-    assert "torchao" not in changed.steps[0].requirements
+    assert sum(line.startswith("torchao") for line in changed.steps[0].requirements) == 1
 
 
 @pytest.mark.parametrize(
@@ -198,7 +203,7 @@ def test_package_under_another_name_is_replaced_and_left_to_the_nightly_index(tm
     assert [line for line in changed.requirements if "mslk" in line] == ["mslk-cuda-nightly==2026.4.21"]
     assert changed.replaced == ("mslk",)
     assert not changed.forced
-    _, resting = nightly(pins, [], index=NIGHTLY_INDEX, today="2026-11-01").steps
+    _, resting = nightly(pins, [], index=NIGHTLY_INDEX, today="2026-11-01", versions={}).steps
     assert resting.requirements == ("diffusers==0.42.1", "pytest==9.2.0")
 
 

@@ -97,6 +97,19 @@ def test_ends_are_versions_or_dates_and_the_sentence_says_what_there_is() -> Non
         find(releases, "2020-01-01", "torchao")
 
 
+def test_nightly_of_another_month_is_not_taken_for_the_one_of_a_day() -> None:
+    releases, _ = usable([wheel("0.19.0.dev20260901")], HERE)
+    assert find(releases, "2026-09-08", "torchao") == 0
+    with pytest.raises(NoSuchVersion, match=r"the newest nightly .*dev20260901, 87 days older; name"):
+        find(releases, "2026-11-27", "torchao")
+
+
+def test_index_with_wheels_of_another_architecture_only_says_so() -> None:
+    releases, left_out = usable([wheel("0.19.0.dev20260901", "cp311-cp311-linux_aarch64")], HERE)
+    with pytest.raises(NoSuchVersion, match=r"usable wheel; .* is left out: built for cp311-cp311-linux_aarch64"):
+        find(releases, "2026-09-08", "torchao", left_out)
+
+
 @pytest.mark.parametrize("speaks_json", [True, False])
 def test_both_kinds_of_index_page_are_read(tmp_path: Path, speaks_json: bool) -> None:
     wheels = [make_wheel(tmp_path, "torchao", version) for version in ("1.0", "1.1+cpu")]
