@@ -238,8 +238,13 @@ def test_a_plan_is_told_by_noxs_own_interpreter_and_nothing_is_prepared(
     session: str, given: tuple[str, ...], asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[tuple[str, list[str]]] = []
+
+    def call(_: Launch, python: str, arguments: list[str]) -> int:
+        called.append((python, arguments))
+        return 3
+
     monkeypatch.setattr(Launch, "_prepared", lambda self, stack: pytest.fail("installed something"))
     monkeypatch.setattr(Launch, "_preflight", lambda self, *given: pytest.fail("asked the machine"))
-    monkeypatch.setattr(Launch, "_call", lambda self, python, arguments: called.append((python, arguments)) or 3)
+    monkeypatch.setattr(Launch, "_call", call)
     assert launched(*given, session=session).run() == 3
     assert called == [(sys.executable, ["-m", "fixtures.run.forecast", *asked])]

@@ -18,7 +18,12 @@ def test_a_large_picture_is_made_smaller_once_and_a_folder_that_cannot_be_writte
     Image.fromarray(noise).save(tmp_path / "a.png")
     made: list[int] = []
     smaller = embed._smaller
-    monkeypatch.setattr(embed, "_smaller", lambda image, side: made.append(side) or smaller(image, side))
+
+    def counted(image: Image.Image, side: int) -> Image.Image:
+        made.append(side)
+        return smaller(image, side)
+
+    monkeypatch.setattr(embed, "_smaller", counted)
     first, second = embed.embed(tmp_path, "a.png"), embed.embed(tmp_path, "a.png")
     assert first is not None
     assert first == second
