@@ -19,7 +19,7 @@ def test_a_large_picture_is_made_smaller_once_and_a_folder_that_cannot_be_writte
     made: list[int] = []
     smaller = embed._smaller
 
-    def counted(image: Image.Image, side: int) -> Image.Image:
+    def counted(image: Image.Image, side: int) -> bytes:
         made.append(side)
         return smaller(image, side)
 
