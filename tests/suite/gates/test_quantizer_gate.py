@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,7 +17,7 @@ from fixtures.faults import Fault, catalog
 from fixtures.gates.base import conclude
 from fixtures.gates.quantizer import GATE
 from fixtures.gates.quantizer.measure import measured
-from fixtures.gates.quantizer.result import QuantizerResult
+from fixtures.gates.quantizer.result import OperandResult, PublishedStep, QuantizerResult
 from fixtures.gates.verdict import Judgement, Verdict, settle
 from fixtures.numerics import quantizers
 from tests.suite.contexts import UNRECORDED, context, tiny
@@ -24,6 +26,10 @@ FAULTS = [fault for fault in catalog().values() if fault.file == "in_quantizer"]
 needs_mslk = pytest.mark.skipif(
     importlib.util.find_spec("mslk") is None, reason="mslk has wheels for Linux on x86-64 alone"
 )
+
+
+def test_it_speaks_of_the_formats_whose_quantizer_is_written_down() -> None:
+    assert set(GATE.applies.matmuls) == set(quantizers.QUANTIZERS)
 
 
 def judged(result: QuantizerResult) -> Judgement:
@@ -63,6 +69,28 @@ def test_a_pipelines_own_activations_are_quantized_too() -> None:
     assert "fp4_quantize" in said.explanation.note
     assert "differ from torchao's by the rule small blocks" in said.explanation.note
     assert any(operand.name.startswith("transformer_blocks") for operand in said.result.operands)
+    step = said.result.published
+    assert step is not None
+    assert step.launches == step.linears == 44
+    assert step.db != step.torchao_db, "another quantizer made it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"launches": 43}, "kernels launched in a denoising step 43, expected 44 (step 6)"),
+        ({"db": [10.0]}, "prediction's loss through the kernel 8 dB above ceiling 1.5 dB (10.00 dB for 18.00)"),
+        ({"db": [math.nan]}, "prediction's loss through the kernel: measured nan, not a number"),
+    ],
+)
+def test_a_step_off_the_kernels_path_is_red(changes: dict[str, Any], message: str) -> None:
+    step = PublishedStep(step=6, linears=44, launches=44, db=[18.1], torchao_db=[18.0])
+    operand = OperandResult(name="ordinary", shape=(1, 16), blocks=1, wrong_scales=0, wrong_elements=0)
+    whole = QuantizerResult(operands=[operand], published=step)
+    assert judged(whole).verdict is Verdict.PASS
+    red = judged(whole.model_copy(update={"published": step.model_copy(update=changes)}))
+    assert red.verdict in (Verdict.FAIL, Verdict.ERROR)
+    assert red.message == message
 
 
 def test_formats_without_a_quantizer_of_their_own_are_left_out() -> None:
