@@ -127,8 +127,8 @@ def test_cases_that_look_alike_are_told_once_and_green_ones_not_at_all() -> None
     assert (first.cases, first.subject) == (list(CASES[2:4]), f"{CASES[2]} (and 1 more)")
     assert first.sentences == [
         (
-            "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence, 3 signals that tell faults apart: "
-            "arithmetic: linear too low, arithmetic: product too low, arithmetic: weight too low"
+            "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence, 3 signals that tell faults "
+            "apart: arithmetic: linear too low, arithmetic: product too low, arithmetic: weight too low"
         )
     ]
     assert (second.subject, len(second.sentences)) == (CASES[4], 2)
