@@ -140,7 +140,10 @@ def test_other_prompts_are_handed_in_and_limits_alone_judge_them() -> None:
         run.healthy(tiny("nvfp4"), ("typo",))
 
 
-def test_a_red_run_is_likened_to_the_measured_patterns() -> None:
-    checks = [failed("matmuls of another kind", "x"), equals("nvfp4 matmuls", 0, 528)]
-    first, *_ = resembling(format="nvfp4", red={"kernels": red_evidence(checks)}, green=(), known=known_patterns())
+def test_a_red_run_is_likened_to_the_measured_patterns_and_two_signals_are_not() -> None:
+    known = known_patterns()
+    taken = next(one for one in known if one.fault == "other_format_is_taken")
+    first, *_ = resembling(format="nvfp4", red=taken.red, green=taken.green, known=known)
     assert first.sentence().startswith("looks like other_format_is_taken")
+    checks = [failed("matmuls of another kind", "x"), equals("nvfp4 matmuls", 0, 528)]
+    assert not resembling(format="nvfp4", red={"kernels": red_evidence(checks)}, green=(), known=known)

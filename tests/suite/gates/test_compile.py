@@ -13,7 +13,7 @@ from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Limit
 from fixtures.gates.base import conclude
 from fixtures.gates.compile import GATE
-from fixtures.gates.compile.gate import CLOSENESS, CompileResult
+from fixtures.gates.compile.gate import CLOSENESS, CompileResult, Remains
 from fixtures.gates.compile.graphs import compile_steps
 from fixtures.gates.verdict import Cause, Judgement, Verdict, settle
 from fixtures.pipelines.observe import Step
@@ -54,6 +54,13 @@ def test_blocks_of_a_class_share_their_graphs(graphs: int, classes: int) -> None
     assert (judged(graphs=graphs, block_classes=classes).verdict is Verdict.PASS) == (graphs <= 2 * classes)
 
 
+@given(calls=st.integers(1, 20), kept=st.integers(0, 20_000), objects=st.integers(0, 100))
+def test_a_compiled_call_that_keeps_its_result_fails(calls: int, kept: int, objects: int) -> None:
+    left = Remains(calls=calls, call_bytes=8192, bytes=kept, objects=objects)
+    found = judged(remains={"reduce-overhead": left})
+    assert (found.verdict is Verdict.PASS) == (kept / calls <= 4096 and objects <= 64), found.message
+
+
 @given(text=st.text(min_size=1))
 def test_whatever_the_compiler_raised_fails(text: str) -> None:
     assert judged(error=text).verdict is Verdict.FAIL
@@ -90,3 +97,5 @@ def test_a_tiny_pipeline_compiles_once_and_stays_eager() -> None:
     found = conclude(GATE, ctx)
     assert found.judgement.verdict is Verdict.PASS, found.judgement.message
     assert found.result.graphs >= found.result.block_classes == 2
+    (left,) = found.result.remains.values()
+    assert (left.calls, left.bytes) == (14, 0)

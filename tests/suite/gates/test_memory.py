@@ -172,8 +172,8 @@ def test_what_quantizing_leaves_behind_is_counted() -> None:
 
 def test_what_a_call_leaves_behind_is_counted() -> None:
     kept: list[torch.Tensor] = []
-    assert kept_by(lambda: torch.zeros(1000), "cpu") == 0
-    assert kept_by(lambda: kept.append(torch.zeros(1000)), "cpu") == 4000
+    assert kept_by(lambda: torch.zeros(1000), "cpu").bytes == 0
+    assert kept_by(lambda: kept.append(torch.zeros(1000)), "cpu").bytes == 4000
 
 
 def verdict(limits: Limits | None = None, **measured: Any) -> Verdict:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 import torch
 
-from fixtures.pipelines.observe import Tap, Trajectory, streams
+from fixtures.pipelines.observe import MixedDtypes, Tap, Trajectory, draw, odd_dtypes, streams
 
 
 class Denoiser(torch.nn.Module):
@@ -71,3 +75,25 @@ def test_a_streams_tensor_is_found_however_it_is_wrapped() -> None:
     tensor = torch.ones(2)
     assert streams((tensor,)) == (tensor,)
     assert streams({"sample": tensor, "audio": tensor}) == (tensor, tensor)
+
+
+class Broken(SimpleNamespace):
+    """A pipeline whose call multiplies what its encoder and its denoiser hold."""
+
+    def __call__(self, **_: Any) -> None:
+        torch.ones(2, 2, dtype=self.components["text_encoder"].weight.dtype) @ self.components["transformer"].weight
+
+
+def test_a_component_in_another_dtype_is_named_with_both() -> None:
+    parts = {name: torch.nn.Linear(2, 2, dtype=torch.bfloat16) for name in ("text_encoder", "transformer", "vae")}
+    parts["text_encoder"].float()
+    said = "text_encoder is in float32, the other components in bfloat16: expected m1 and m2 to have the same dtype"
+    with pytest.raises(MixedDtypes, match=said):
+        draw(Broken(components=parts), ["x"], call={}, seed=0, first=0)
+    assert odd_dtypes({"text_encoder": "bfloat16", "vae": "bfloat16"}) == ""
+
+
+def test_a_call_that_breaks_off_in_one_dtype_says_what_it_raised() -> None:
+    parts = {name: torch.nn.Linear(3, 3) for name in ("text_encoder", "transformer")}
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):
+        draw(Broken(components=parts), ["x"], call={}, seed=0, first=0)

@@ -40,14 +40,12 @@ def names(red: dict[str, list[str]], *green: str, known: tuple[Pattern, ...] = (
 
 
 def test_the_same_pattern_is_named_first_and_shares_everything() -> None:
-    (found,) = resembling(
-        format="nvfp4", red=DROPPED.red, green=("manifest", "kernels"), known=(DROPPED, SKIPPED, OTHER)
-    )
+    (found,) = resembling(format="nvfp4", red=DROPPED.red, green=("manifest", "kernels"), known=(DROPPED, SKIPPED))
     assert found.pattern is DROPPED
     assert found.share == 1
     assert found.sentence() == (
-        "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence: arithmetic: linear, "
-        "kernels green, manifest green, velocity: floor, velocity: loss"
+        "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence, 4 signals that tell faults apart: "
+        "arithmetic: linear, kernels green, manifest green, velocity: floor, velocity: loss"
     )
 
 
@@ -60,8 +58,15 @@ def test_what_differs_is_said() -> None:
 
 
 def test_gates_that_only_one_side_ran_say_nothing() -> None:
-    assert names({"arithmetic": ["linear"]}) == ["scale_dropped"]
+    red = {"arithmetic": ["linear"], "velocity": ["floor", "loss"]}
+    assert names(red, known=(DROPPED, SKIPPED)) == ["scale_dropped"]
     assert names({"compile": ["graph breaks"]}, "arithmetic") == []
+
+
+def test_two_signals_and_those_that_every_fault_shows_are_no_likeness() -> None:
+    assert names({"velocity": ["floor", "loss"]}, known=(DROPPED,)) == []
+    red = {gate: list(checks) for gate, checks in DROPPED.red.items()}
+    assert names(red, "kernels", known=(DROPPED, OTHER)) == [], "the other fault shows the same"
 
 
 def test_a_format_of_its_own_comes_before_others() -> None:
@@ -113,14 +118,18 @@ def test_shares_are_shares_and_the_best_comes_first(red: dict[str, list[str]], g
 
 
 def test_cases_that_look_alike_are_told_once_and_green_ones_not_at_all() -> None:
-    too_low, fine = against("linear", 1.0, floor=2.0), against("linear", 3.0, floor=2.0)
-    records = [record("arithmetic", case, [too_low]) for case in CASES[2:5]]
-    records += [record("arithmetic", CASES[5], [fine]), record("calls", CASES[4], [too_low])]
-    known = (pattern("scale_dropped", {"arithmetic": ["linear too low"]}), pattern("x", {"calls": ["linear too low"]}))
+    too_low = [against(name, 1.0, floor=2.0) for name in ("linear", "product", "weight")]
+    fine, how = against("linear", 3.0, floor=2.0), ["linear too low", "product too low", "weight too low"]
+    records = [record("arithmetic", case, too_low) for case in CASES[2:5]]
+    records += [record("arithmetic", CASES[5], [fine]), record("calls", CASES[4], too_low)]
+    known = (pattern("scale_dropped", {"arithmetic": how}), pattern("x", {"calls": how}))
     (first, second) = looks_like(records, known)
     assert (first.cases, first.subject) == (list(CASES[2:4]), f"{CASES[2]} (and 1 more)")
     assert first.sentences == [
-        "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence: arithmetic: linear too low"
+        (
+            "looks like pytorch 1: scale_dropped (what it did) by 100% of the evidence, 3 signals that tell faults "
+            "apart: arithmetic: linear too low, arithmetic: product too low, arithmetic: weight too low"
+        )
     ]
     assert (second.subject, len(second.sentences)) == (CASES[4], 2)
 
