@@ -36,6 +36,10 @@ if "--rebaseline" in sys.argv and "--baselines" in options:
     (folder / torchao.version).touch()
 with (pathlib.Path(__file__).parent / "asked").open("a") as asked:
     asked.write(torchao.version + "\\n")
+with (pathlib.Path(__file__).parent / "cases").open("a") as cases:
+    cases.write(options["--case"] + "\\n")
+if torchao.kind == "bad at full size":
+    torchao.kind = "bad" if "-hub-" in options["--case"] else "good"
 if torchao.kind == "slow":
     time.sleep(3)
     torchao.kind = "good"
@@ -92,12 +96,23 @@ def asked(tools: ProbeTools) -> list[str]:
     return (tools.suite / "asked").read_text().split()
 
 
+def cases(tools: ProbeTools) -> list[str]:
+    """The cases that probes drew, in order, recordings included."""
+    return (tools.suite / "cases").read_text().split()
+
+
 def run(
-    tmp_path: Path, index: Path, tools: ProbeTools, *arguments: str, gate: str = "velocity", **more: Any
+    tmp_path: Path,
+    index: Path,
+    tools: ProbeTools,
+    *arguments: str,
+    gate: str = "velocity",
+    case: str = CASE,
+    **more: Any,
 ) -> tuple[int, Answer]:
     """A whole bisect in this process: its exit code, and the answer that it left."""
     kept = ["--index", str(index), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
-    code = bisect.main(["--case", CASE, "--gate", gate, *kept, *arguments], tools=tools, **more)
+    code = bisect.main(["--case", case, "--gate", gate, *kept, *arguments], tools=tools, **more)
     return code, Answer.model_validate_json((tmp_path / "out" / "bisect.json").read_text())
 
 

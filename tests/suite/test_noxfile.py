@@ -224,3 +224,27 @@ def test_an_option_may_choose_another_program_of_its_session() -> None:
     faults = PROGRAMS["faults"]
     assert faults.chosen(["--clean=30"]).module == "fixtures.research.limits"
     assert faults.chosen(["--fault", "bias_is_dropped"]) == faults
+
+
+@pytest.mark.parametrize(
+    ("session", "given", "asked"),
+    [
+        ("b200", ("--plan", "--gpus", "3"), ["--lane", "b200", "--gpus", "3"]),
+        ("b200", ("--rehearse", "--plan"), ["--lane", "b200-rehearsal"]),
+        ("gate", ("flux1-dev", "--plan"), ["--case=flux1-dev"]),
+    ],
+)
+def test_a_plan_is_told_by_noxs_own_interpreter_and_nothing_is_prepared(
+    session: str, given: tuple[str, ...], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[str, list[str]]] = []
+
+    def call(_: Launch, python: str, arguments: list[str]) -> int:
+        called.append((python, arguments))
+        return 3
+
+    monkeypatch.setattr(Launch, "_prepared", lambda self, stack: pytest.fail("installed something"))
+    monkeypatch.setattr(Launch, "_preflight", lambda self, *given: pytest.fail("asked the machine"))
+    monkeypatch.setattr(Launch, "_call", call)
+    assert launched(*given, session=session).run() == 3
+    assert called == [(sys.executable, ["-m", "fixtures.run.forecast", *asked])]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.bisect import __main__ as bisect
+from fixtures.bisect.budget import Rung
 from fixtures.bisect.log import LOG, BisectLog, LogProblem
 from fixtures.bisect.plan import BisectPlan
 from fixtures.bisect.probe import ProbeTools
@@ -87,7 +88,7 @@ def test_log_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
         settings=SearchSettings(),
         suite_arguments=[],
         base="/",
-        time_limit_s=1.0,
+        rungs=[Rung(case=CASE, limit_s=1.0)],
     )
     BisectLog.begin(tmp_path / LOG, plan)
     assert BisectLog.resume(tmp_path / LOG)[1] == plan

@@ -141,7 +141,7 @@ def test_baseline_of_the_good_end_is_recorded_once_and_judges_every_probe(tmp_pa
     index = wheels(tmp_path / "index", {"0.1": "good", "0.2": "good", "0.3": "bad"})
     code, answer = run(tmp_path, index, stand_in, "--good", "torchao=0.1", "--against", "good")
     assert (code, answer.culprits[0].steps[0].first_bad.version) == (0, "0.3")
-    assert [path.name for path in (tmp_path / "out" / "baselines").iterdir()] == ["0.1"]
+    assert [path.name for path in (tmp_path / "out" / "baselines" / CASE).iterdir()] == ["0.1"]
     assert len(asked(stand_in)) == len(answer.evidence) + 1
 
 

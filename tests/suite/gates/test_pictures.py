@@ -14,7 +14,7 @@ import torch
 
 from fixtures.gates.pictures.compare import controls, share_unlike, shows_something
 from fixtures.gates.pictures.images import as_stored, from_image, to_image
-from fixtures.gates.pictures.metric import MetricUnavailable, load_metric, trunk_at_hand
+from fixtures.gates.pictures.metric import Lpips, MetricUnavailable, load_metric, trunk_at_hand
 from fixtures.gates.shown import PictureMetric, Pictures
 from fixtures.gates.verdict import Cause
 from fixtures.report.pictures import heat_image
@@ -197,3 +197,17 @@ def test_one_8_bit_value_of_many_is_a_share() -> None:
     assert share_unlike(one, one) == 0
     assert share_unlike(one, other) == pytest.approx(100 / 300)
     assert share_unlike(one, other[1:]) == 100
+
+
+def test_a_metric_computes_in_float32_wherever_it_runs() -> None:
+    """cuDNN would round convolutions to TF32 by itself."""
+    seen: list[bool] = []
+
+    class Network(torch.nn.Module):
+        def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return (one - other).abs().mean(dim=1)
+
+    black, white = np.zeros((4, 4, 3), np.float32), np.ones((4, 4, 3), np.float32)
+    assert Lpips("mine", Network()).distance(black, white).value == 2.0
+    assert seen == [False]

@@ -28,6 +28,10 @@ needs_mslk = pytest.mark.skipif(
 )
 
 
+def test_it_speaks_of_the_formats_whose_quantizer_is_written_down() -> None:
+    assert set(GATE.applies.matmuls) == set(quantizers.QUANTIZERS)
+
+
 def judged(result: QuantizerResult) -> Judgement:
     """By no limits and no baseline, which the gate does not need."""
     return settle(GATE.judge(result, Limits(), UNRECORDED))

@@ -8,7 +8,7 @@ from fixtures.bisect.question import parser, question, suite_options
 from fixtures.catalog.lanes import LANES
 from fixtures.gates.verdict import Cause, Check, Verdict, against, errored, failed
 from fixtures.run.commands import Commands
-from fixtures.run.next_command import bisect_arguments, moved_packages, next_command
+from fixtures.run.next_command import bisect_arguments, moved_packages, next_command, since
 from fixtures.run.options import OPTIONS, Option, RunOptions
 from fixtures.stack.requirements import pinned
 
@@ -34,6 +34,19 @@ def test_pinned_stack_needs_no_versions_and_what_differs_from_it_is_named() -> N
     assert moved_packages(release, PINS) == ["--good", *good, "--bad", *bad]
     assert moved_packages({"torchao": "0.17.0", "mslk": "1.0.0"}, PINS) == ["--bad", "torchao=0.17.0", "mslk=1.0.0"]
     assert {"torch", "torchao", "diffusers", "accelerate"} <= pinned().keys()
+
+
+def test_red_night_is_bisected_from_the_last_green_one() -> None:
+    green = {"torch": "2.12.0.dev20261030+cu130", "torchao": "0.19.0.dev20261031", "diffusers": "0.42.1"}
+    red = {**green, "torch": "2.12.0.dev20261101+cu130"}
+    assert since(green, red) == [
+        "--good", "torch=2.12.0.dev20261030+cu130", "--bad", "torch=2.12.0.dev20261101+cu130", "--nightly",
+    ]  # fmt: skip
+    assert since(green, green) == since({}, red) == since(PINS, {**PINS, "torchao": "0.17.0"}) == []
+    commands = Commands(options=RunOptions(), lane=LANES["b200"], by_itself=False)
+    command = next_command(CASE, "velocity", [BAD], red, commands, pins=PINS, last_green=green)
+    asked = question(parser().parse_args(bisect_arguments(command)))
+    assert (asked.good, asked.bad) == ({"torch": green["torch"]}, {"torch": red["torch"]})
 
 
 def test_red_gate_is_bisected_by_a_command_that_the_bisect_understands() -> None:
