@@ -79,7 +79,7 @@ def test_a_pipelines_own_activations_are_quantized_too() -> None:
     ("changes", "message"),
     [
         ({"launches": 43}, "kernels launched in a denoising step 43, expected 44 (step 6)"),
-        ({"db": [10.0]}, "prediction's loss through the kernel 8 dB above ceiling 1.5 dB (10.00 dB for 18.00)"),
+        ({"db": [10.0]}, "prediction's loss through the kernel 8 dB above ceiling 1.5 dB (10.00 for 18.00 dB)"),
         ({"db": [math.nan]}, "prediction's loss through the kernel: measured nan, not a number"),
     ],
 )
