@@ -23,13 +23,18 @@ def test_every_published_cell_is_held_to_every_gate_that_can_speak_about_it() ->
             "reference" if FORMATS[kind_of_format].is_reference else "quantized",
         )
         for gate in gates().values():
-            if "hub" not in gate.applies.checkpoints or gate.applies.formats not in ("all", kind):
+            applies, mode = gate.applies, modes[batch_size]
+            if "hub" not in applies.checkpoints or applies.formats not in ("all", kind):
+                continue
+            if applies.matmuls and FORMATS[kind_of_format].matmul not in applies.matmuls:
+                continue
+            if applies.modes and mode not in applies.modes:
                 continue
             at = {
                 "all": batch_size,
                 "first": min(modes),
-                "first of each mode": min(size for size, mode in modes.items() if mode == modes[batch_size]),
-            }[gate.applies.batches]
+                "first of each mode": min(size for size, of in modes.items() if of == mode),
+            }[applies.batches]
             assert gate.name in spoken[model, kind_of_format, at], (
                 f"{gate.name} says nothing of {model} {kind_of_format} bs{batch_size}"
             )
