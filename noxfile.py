@@ -36,6 +36,7 @@ SESSIONS = {
     `--plan` only says how long that should take and what it needs, before anything is installed.
     `--rehearse` runs the same lane on any machine, with stand-ins for weights and arithmetic.
     """,
+    "gb300": "Judge tonight's nightlies on a GB300: the b200 lane by baselines of its own, no published floors.",
     "tests": "Test the suite itself: its own logic and a small gate, on the CPU.",
     "faults": "Break the libraries on purpose, once for every known regression, and show which gate catches it.",
     "bisect": "Find which package and version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`.",

@@ -141,6 +141,7 @@ nvmlDeviceGetName = lambda handle: "NVIDIA H200"
 nvmlDeviceGetUUID = lambda handle: "GPU-1"
 nvmlDeviceGetCudaComputeCapability = lambda handle: (9, 0)
 nvmlDeviceGetMemoryInfo = lambda handle: SimpleNamespace(free=140 * 10**9)
+nvmlDeviceGetComputeRunningProcesses = lambda handle: []
 nvmlSystemGetDriverVersion = lambda: "570.12"
 """
 

@@ -19,6 +19,7 @@ from fixtures.catalog import (
     LANES,
     cases_of,
     choose_lane,
+    default_lane,
     kind_of,
     machines,
     meta_cases,
@@ -231,10 +232,21 @@ def test_every_machine_has_one_default_lane_and_a_rehearsal_has_its_lanes_cases(
 
 
 @pytest.mark.parametrize(
-    ("sm", "kind"), [(None, "cpu"), ((8, 9), "cpu"), ((9, 0), "hopper"), ((10, 0), "b200"), ((10, 3), "gpu")]
+    ("sm", "name", "kind"),
+    [
+        (None, "", "cpu"),
+        ((8, 9), "NVIDIA L40S", "cpu"),
+        ((9, 0), "NVIDIA H200", "hopper"),
+        ((10, 0), "NVIDIA B200", "b200"),
+        ((10, 3), "NVIDIA B300 SXM6 AC", "gpu"),
+        ((10, 3), "NVIDIA GB300", "gb300"),
+        ((12, 0), "NVIDIA RTX PRO 6000 Blackwell", "gpu"),
+        ((12, 1), "NVIDIA GB10", "gpu"),
+    ],
 )
-def test_a_compute_capability_is_one_kind_of_machine(sm: tuple[int, int] | None, kind: str) -> None:
-    assert kind_of(sm) == kind
+def test_a_compute_capability_is_one_kind_of_machine(sm: tuple[int, int] | None, name: str, kind: str) -> None:
+    assert kind_of(sm, name) == kind
+    assert default_lane(kind).records is (kind != "gpu"), "what is only measured keeps no baseline"
 
 
 def test_case_ids_are_unique_and_read_back() -> None:

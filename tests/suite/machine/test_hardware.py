@@ -86,7 +86,7 @@ def test_a_machine_runs_its_best_lane_and_the_cpu_lane(found: Gpu | None, best: 
             "--machine b200 needs compute capability 10.0; found NVIDIA B300 (10.3)",
         ),
         ("b200", None, "--machine b200 needs compute capability 10.0; found no usable GPU: no driver"),
-        ("tpu", None, "--machine tpu: there is no such machine; choose one of b200, gpu, hopper, cpu"),
+        ("tpu", None, "--machine tpu: there is no such machine; choose one of gb300, b200, gpu, hopper, cpu"),
     ],
 )
 def test_a_lane_that_the_machine_cannot_run_is_refused(requested: str, found: Gpu | None, sentence: str) -> None:
@@ -105,21 +105,21 @@ def test_this_machine_is_described_for_the_cpu_lane() -> None:
 
 
 def test_a_lane_of_its_own_takes_a_gpu_from_the_lane_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "gb300.py"
+    file = tmp_path / "gb10.py"
     file.write_text(
         "from dataclasses import replace\n"
         "from fixtures.catalog.lanes import _B200_LANE\n"
         "from fixtures.catalog.schema import Hardware\n"
-        "LANE = replace(_B200_LANE, name='gb300', hardware=Hardware(kind='gb300', title='GB300', sm=(10, 3)))\n"
+        "LANE = replace(_B200_LANE, name='gb10', hardware=Hardware(kind='gb10', title='GB10', sm=(12, 1)))\n"
     )
     monkeypatch.setenv("GATE_LANES", str(file))
-    found = gpu("NVIDIA GB300", 10, 3)
-    assert choose_kind(None, found) == choose_kind("gb300", found) == "gb300"
+    found = gpu("NVIDIA GB10", 12, 1)
+    assert choose_kind(None, found) == choose_kind("gb10", found) == "gb10"
     assert choose_kind(None, gpu("NVIDIA B200", 10, 0)) == "b200"
-    assert default_lane("gb300").name == choose_lane("gb300", "hub").name == "gb300"
-    assert cases_of(LANES["gb300"]) == cases_of(LANES["b200"])
-    with pytest.raises(MachineMismatch, match=r"--machine gb300 needs compute capability 10.3; found NVIDIA B200"):
-        choose_kind("gb300", gpu("NVIDIA B200", 10, 0))
+    assert default_lane("gb10").name == choose_lane("gb10", "hub").name == "gb10"
+    assert cases_of(LANES["gb10"]) == cases_of(LANES["b200"])
+    with pytest.raises(MachineMismatch, match=r"--machine gb10 needs compute capability 12.1; found NVIDIA B200"):
+        choose_kind("gb10", gpu("NVIDIA B200", 10, 0))
 
 
 def test_broken_torch_leaves_the_machine_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,3 +175,20 @@ def test_what_the_libraries_cannot_load_is_one_sentence(folder: Path) -> None:
     with pytest.raises(CheckpointProblem, match="the tiny checkpoint of flux1-dev does not load: ") as caught:
         load_pipeline(FLUX, "tiny", folder=folder.parent)
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_encoder_that_loads_only_partly_is_refused(tmp_path: Path) -> None:
+    """transformers draws what a file does not hold anew, and only logs it."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(SHIPPED / FLUX.name, tmp_path / FLUX.name)
+    file = tmp_path / FLUX.name / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    lost = tensors.pop(next(name for name in tensors if "fc1.weight" in name))
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointProblem, match="its text_encoder loads only partly") as caught:
+        load_pipeline(FLUX, "tiny", folder=tmp_path)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    assert f"holds {held:,} of the {held + lost.numel():,} numbers that CLIPTextModel has" in str(caught.value)
+    for model in models().values():
+        load_pipeline(model, "tiny")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.gates.verdict import RED, Check, ExitCode, Verdict, against, equals, skipped
+from fixtures.gates.verdict import RED, Cause, Check, ExitCode, Verdict, against, equals, errored, failed, skipped
 from fixtures.report import words
 from fixtures.report.summary import summarise
 from fixtures.report.table import continued, render
@@ -191,3 +191,34 @@ def test_the_shown_check_is_the_one_that_decided() -> None:
         shown = words.deciding(record("x", CASES[0], checks))
         assert isinstance(shown, Check)
         assert shown.verdict is Verdict.FAIL
+
+
+def test_what_every_gate_of_a_model_says_is_told_once() -> None:
+    said = "its weights do not load"
+    records = tuple(
+        record(gate, case, [errored(gate, said)], next=["nox", "-s", "gate"])
+        for case in CASES[:2]
+        for gate in ("manifest", "memory", "calls")
+    )
+    run = RecordedRun(folder=Path("somewhere"), header=header("run"), records=records, truncated=False)
+    text = " ".join(render(run, width=120).split("RED", maxsplit=1)[1].split())
+    assert text.count(said) == 1
+    assert f"so say 6 gates of {CASES[0]}" in text
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_command_records_every_case_that_lacks_a_baseline(whole: bool) -> None:
+    missing = failed("digest", "it is missing; record it", cause=Cause.NO_BASELINE)
+    records = tuple(
+        record(
+            "digest",
+            case,
+            [missing],
+            next=["nox", "-s", "b200", "--", "--rebaseline", "--case", case, "--reason", "..."],
+        )
+        for case in CASES[:2]
+    )
+    told = header("run", cases=list(CASES[:2]), whole=whole)
+    command = summarise(RecordedRun(folder=Path("x"), header=told, records=records, truncated=False)).next
+    named = [] if whole else ["--case", CASES[0], "--case", CASES[1]]
+    assert command == ["nox", "-s", "b200", "--", "--rebaseline", *named, "--reason", "..."]

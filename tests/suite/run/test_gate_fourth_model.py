@@ -53,7 +53,7 @@ def test_every_gate_judges_a_model_that_one_file_describes(gate: Gate) -> None:
     assert new.code == ExitCode.FAIL
     assert verdicts(new) == {"fail"}, new.text
     for record in new.records:
-        assert f'record it: nox -s rebaseline -- {record.case} --reason "..."' in record.message
+        assert "record it" in record.message
 
     every = gates(*JUDGED_BY_A_BASELINE, *JUDGED_ALONE)
     recorded = gate(*three, *every, "--rebaseline", "--reason", "a model joins")

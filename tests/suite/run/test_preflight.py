@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixtures.catalog import models
+from fixtures.catalog import LANES, models
 from fixtures.catalog.lanes import B200
 from fixtures.machine.gpu import Card
 from fixtures.pipelines.folders import short
@@ -21,15 +21,22 @@ from fixtures.run import preflight
 FLUX = models()["flux1-dev"]
 
 
-def gpu(name: str = "NVIDIA B200", sm: tuple[int, int] | None = (10, 0), driver: str = "580.65", gb: int = 190) -> Card:
-    return Card(name=name, uuid="GPU-1", sm=sm, driver=driver, free_bytes=gb * 10**9)
+def gpu(
+    name: str = "NVIDIA B200",
+    sm: tuple[int, int] | None = (10, 0),
+    driver: str = "580.65",
+    gb: int = 190,
+    uuid: str = "GPU-1",
+    processes: tuple[int, ...] = (),
+) -> Card:
+    return Card(name=name, uuid=uuid, sm=sm, driver=driver, free_bytes=gb * 10**9, processes=processes)
 
 
 H100 = gpu("NVIDIA H100 80GB HBM3", (9, 0), gb=81)
 
 
-def lacking(found: list[Card] | None, *, gpus: int = 1, cuda: int = 13, needed_gb: float = 130.0) -> list[str]:
-    return preflight.lacking_gpu(found, B200, gpus=gpus, cuda=cuda, needed_gb=needed_gb)
+def choice(found: list[Card] | None, *, gpus: int = 1, cuda: int = 13, needed_gb: float = 130.0) -> preflight.Choice:
+    return preflight.choose_gpus(found, B200, gpus=gpus, cuda=cuda, needed_gb=needed_gb)
 
 
 @pytest.mark.parametrize(
@@ -38,12 +45,14 @@ def lacking(found: list[Card] | None, *, gpus: int = 1, cuda: int = 13, needed_g
         (None, "no working NVIDIA driver"),
         ([], "found no GPU"),
         ([H100, gpu("NVIDIA H200", (9, 0))], "found NVIDIA H100 80GB HBM3 (9.0), NVIDIA H200 (9.0)"),
-        ([gpu("NVIDIA GB300", (10, 3))], "found NVIDIA GB300 (10.3)"),
+        ([gpu("NVIDIA B300 SXM6 AC", (10, 3))], "found NVIDIA B300 SXM6 AC (10.3); `nox -s gate` measures it"),
+        ([gpu("NVIDIA RTX PRO 6000 Blackwell", (12, 0))], "found NVIDIA RTX PRO 6000 Blackwell (12.0)"),
+        ([gpu("NVIDIA GB10", (12, 1))], "found NVIDIA GB10 (12.1)"),
         ([gpu("Odd, name", None)], "found Odd, name ([N/A])"),
     ],
 )
 def test_machine_without_a_b200_is_named(found: list[Card] | None, words: str) -> None:
-    (sentence,) = lacking(found)
+    (sentence,) = choice(found).missing
     assert words in sentence
     assert "compute capability 10.0" in sentence
     assert "\n" not in sentence
@@ -51,24 +60,60 @@ def test_machine_without_a_b200_is_named(found: list[Card] | None, words: str) -
 
 @pytest.mark.parametrize("found", [[gpu()], [H100, gpu()], [gpu()] * 4, [replace(gpu(), free_bytes=None, driver=None)]])
 def test_a_b200_is_enough(found: list[Card]) -> None:
-    assert lacking(found) == []
+    assert choice(found).missing == ()
+    assert [card.name for card in choice(found).chosen] == ["NVIDIA B200"], "a GPU of another kind is left alone"
 
 
 def test_old_driver_full_memory_and_missing_gpus_are_told_together() -> None:
-    found = lacking([gpu(driver="570.86.15", gb=94)] * 2, gpus=4)
-    assert [sentence.partition(":")[0] for sentence in found] == ["GPUs", "driver", "memory"]
+    found = choice([gpu(driver="570.86.15", gb=94), gpu(driver="570.86.15", gb=94, uuid="GPU-2")], gpus=4).missing
+    assert [sentence.partition(":")[0] for sentence in found] == ["GPUs", "driver", "free GPU"]
     assert "--gpus 4 needs as many of compute capability 10.0; found 2" in found[0]
     assert "CUDA 13 needs driver 580 or newer; found 570" in found[1]
-    assert "130 GB free on each GPU are needed; the emptiest has 94 GB" in found[2]
+    assert "GPU-1 has 94 GB free and 130 GB are needed" in found[2]
+
+
+def test_a_run_takes_gpus_that_nobody_computes_on_and_says_why() -> None:
+    host = [gpu(processes=(4321,)), gpu(gb=60, uuid="GPU-2"), gpu(uuid="GPU-3"), gpu(uuid="GPU-4")]
+    one = choice(host)
+    assert [card.uuid for card in one.chosen] == ["GPU-3"]
+    busy = ("GPU-1 is in use by process 4321", "GPU-2 has 60 GB free and 130 GB are needed")
+    assert (one.missing, one.passed_over) == ((), busy)
+    assert [card.uuid for card in choice(host, gpus=2).chosen] == ["GPU-3", "GPU-4"]
+    (sentence,) = choice(host, gpus=3).missing
+    assert sentence == f"free GPU: 3 needed, 2 found: {'; '.join(busy)}"
 
 
 def test_older_cuda_takes_the_older_driver() -> None:
-    assert lacking([gpu(driver="570.86.15")], cuda=12) == []
+    assert choice([gpu(driver="570.86.15")], cuda=12).missing == ()
 
 
 def test_memory_needed_is_the_published_peak_and_a_quantized_denoiser() -> None:
     assert preflight.memory_needed_gb(FLUX) == pytest.approx(53.00 + 11.834 * 8.25 / 8, abs=0.01)
     assert max(preflight.memory_needed_gb(model) for model in models().values()) < 180, "a B200 has 180 GB"
+
+
+def test_folders_without_room_or_right_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    folders = {tmp_path / "small": (34.0, "a saved denoiser"), file / "hub": (1.0, "weights")}
+    assert preflight.lacking_disk(folders, free=lambda path: 3 * 10**9) == [
+        f"disk: {tmp_path / 'small'} has 3 GB free and 34 GB are needed for a saved denoiser",
+        f"disk: {file / 'hub'} cannot be written, and it takes weights",
+    ]
+    assert preflight.lacking_disk({tmp_path / "small": (34.0, "")}, free=lambda path: 35 * 10**9) == []
+
+
+def test_what_a_run_writes_is_the_largest_saved_denoiser_and_the_weights_that_are_not_cached(tmp_path: Path) -> None:
+    variables = {"HF_HOME": str(tmp_path)}
+    wanted = list(models().values())
+    folders = preflight.written_folders(wanted, variables)
+    needed = [gb for gb, _ in folders.values()]
+    # QwenImage's, two thirds of which stay in bf16, is the largest: facts of the published architecture.
+    assert needed == pytest.approx([34.3, 38.34 + 62.21 + 72.77], abs=0.2)
+    for model in wanted:
+        folder = tmp_path / "hub" / f"models--{model.repo.replace('/', '--')}" / "snapshots" / model.revision
+        folder.mkdir(parents=True)
+    assert len(preflight.written_folders(wanted, variables)) == 1
 
 
 @pytest.mark.parametrize(
@@ -166,11 +211,16 @@ def torch(*, gpu: bool) -> SimpleNamespace:
 
 
 def test_packages_are_asked_in_the_lanes_own_interpreter() -> None:
-    assert preflight.lacking_packages(importer(mslk=object(), torch=torch(gpu=True))) == []
-    found = preflight.lacking_packages(importer(torch=torch(gpu=False)))
-    assert found[0].startswith("mslk: importing its NVFP4 quantizer fails: ImportError: No module named 'mslk")
-    assert found[1] == "torch: 2.12.0.dev20261101 sees no GPU"
-    assert "does not import" in preflight.lacking_packages(importer(mslk=object(), torch=OSError("libcudart")))[0]
+    assert preflight.lacking_packages(importer(torch=torch(gpu=True))) == []
+    assert preflight.lacking_packages(importer(torch=torch(gpu=False))) == ["torch: 2.12.0.dev20261101 sees no GPU"]
+    assert "does not import" in preflight.lacking_packages(importer(torch=OSError("libcudart")))[0]
+
+
+def test_without_mslk_one_format_is_left_out_and_the_lane_runs() -> None:
+    lane = LANES["b200"]
+    assert preflight.without_formats(lane, importer(mslk=object())) == []
+    (said,) = preflight.without_formats(lane, importer(mslk=OSError("undefined symbol")))
+    assert said == "nvfp4: importing mslk.quantize.triton.fp4_quantize fails: OSError: undefined symbol"
 
 
 def test_one_message_holds_everything(
@@ -178,12 +228,13 @@ def test_one_message_holds_everything(
 ) -> None:
     monkeypatch.setattr(preflight, "gpus", lambda: [gpu("NVIDIA H200", (9, 0))])
     monkeypatch.setattr(preflight, "status_of", lambda address, token: 401)
-    monkeypatch.setattr(preflight, "lacking_packages", lambda: ["mslk: is not there"])
+    monkeypatch.setattr(preflight, "lacking_packages", lambda: ["torch: is not there"])
+    monkeypatch.setattr(preflight, "lacking_disk", lambda folders: [])
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", "hf_planted_token")
     assert preflight.main(["b200", "--installed", "--torchao", "0.19"]) == preflight.EXIT_ERROR
     said = capsys.readouterr().err
-    for words in ("5 missing", "found NVIDIA H200 (9.0)", "FLUX.1-dev is closed", "mslk: is not there", "--rehearse"):
+    for words in ("5 missing", "found NVIDIA H200 (9.0)", "FLUX.1-dev is closed", "torch: is not there", "--rehearse"):
         assert words in said
     assert "hf_planted_token" not in said
     assert preflight.main(["b200", "--rehearse", "--model", "flux1-dev"]) == 0
