@@ -29,6 +29,7 @@ SESSIONS = {
     "gate": "Judge the stack with every gate, on whatever machine this is.",
     "cpu": "Judge the stack on the CPU, even where there is a GPU.",
     "hopper": "Judge the stack at full size on an H100 or H200, random weights: fp8 native, mxfp8 and nvfp4 emulated.",
+    "code": "Make the B200's code of every model, format and batch size, without a GPU, and judge it.",
     "b200": """Judge tonight's nightly torch, torchao and mslk on a B200, natively, with published weights and no skips.
 
     `--cuda 13.0` or `--index URL` names the nightly index, `--date 2026-11-01` takes what it held on that day (as does

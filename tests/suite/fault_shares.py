@@ -11,8 +11,9 @@ from fixtures.faults.outcome import Outcome
 
 LONG = ("in_matmul", "in_operands")
 """Files of faults in numbers: most are looked at by many gates, on all prompts."""
-ELSEWHERE = ("in_quantizer",)
-"""Files of faults that one gate sees, and without a pipeline: tests/suite/gates/test_quantizer_gate.py injects them."""
+ELSEWHERE = ("in_quantizer", "in_code")
+"""Files of faults that one gate sees, and without a pipeline: tests/suite/gates/test_quantizer_gate.py injects some,
+tests/suite/pipelines/test_device_code.py the others into a toy's code."""
 
 
 def share(*, of_numbers: bool) -> list[ParameterSet]:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from fixtures.catalog import FORMATS, LANES, cases_of, models, parse_case
-from fixtures.catalog.recipe import case_recipe
+from fixtures.catalog import LANES, cases_of, meta_cases, models, parse_case
 from fixtures.catalog.schema import Case
 from fixtures.gates.registry import gates_of
-from fixtures.pipelines.load import fingerprint
-from fixtures.results.baseline import load, path_of, stored_files
+from fixtures.pipelines.load import recipe_of
+from fixtures.results.baseline import StackKind, load, path_of, stored_files
 from fixtures.results.store import unused
 
 BASELINES = Path(__file__).resolve().parents[3] / "baselines"
 RECORDS = sorted(BASELINES.rglob("*.json"))
-SECTIONS = {"manifest", "velocity", "quality", "digest", "reference"}
+SECTIONS = {"manifest", "velocity", "quality", "digest", "reference", "code"}
 """Gates that compare with a section of their name wherever they run; `speed` does so where it was timed."""
 
 
 def known() -> list[Path]:
     """Where every case of a lane keeps its baseline, whatever checkpoint and compile mode is asked for."""
-    return [
+    of_stacks = [path_of(BASELINES, "", case, kind) for kind in get_args(StackKind) for case in meta_cases()]
+    return of_stacks + [
         path_of(BASELINES, lane.machine, case)
         for lane in LANES.values()
         if lane.machine is not None and lane.records
@@ -49,10 +50,9 @@ def test_a_committed_baseline_is_whole_and_current(path: Path) -> None:
     case = parse_case(
         str(path.relative_to(BASELINES).with_suffix("").relative_to(path.relative_to(BASELINES).parts[0]))
     )
-    model, entry = models()[case.model], FORMATS[case.format]
-    recipe = case_recipe(case=case, model=model, format_entry=entry, extra=fingerprint(model, case.checkpoint))
-    baseline = load(path, case.id, recipe)
-    assert len(stored_files(path, baseline)) == len(list(path.parent.glob(f"{path.stem}-?.png")))
+    baseline = load(path, case.id, recipe_of(case))
+    beside = [*path.parent.glob(f"{path.stem}-?.png"), *path.parent.glob(f"{path.stem}.py.xz")]
+    assert sorted(stored_files(path, baseline)) == sorted(beside)
     assert sections(case) <= {name.partition(":")[0] for name in baseline.sections()}
     assert len(baseline.reason.split()) >= 2, f"{baseline.reason!r} tells nobody why this is normal"
 
@@ -60,7 +60,8 @@ def test_a_committed_baseline_is_whole_and_current(path: Path) -> None:
 def sections(case: Case) -> set[str]:
     """What the gates of this case record. Pictures are stored once: a prompt's noise knows no batch size."""
     gates = {gate.name for gate in gates_of(case, first_batch=1)}
-    return gates & SECTIONS - (set() if case.batch_size == 1 else {"reference"})
+    kept = SECTIONS - (set() if case.batch_size == 1 else {"reference"})
+    return gates & (kept if case.checkpoint != "meta" else {"code"})
 
 
 @pytest.mark.parametrize("name", [name for name, model in models().items() if "tiny" in model.samplings])
