@@ -24,7 +24,7 @@ USAGE = 4
     [
         (["--model", "flux2"], "unknown model 'flux2'; choose from: flux1-dev, ltx-2, qwen-image"),
         (["--format", "fp3"], "unknown format 'fp3'; choose from: bf16, fp8, mxfp8, nvfp4"),
-        (["--gate", "looks"], "unknown gate 'looks'; choose from: manifest, memory, roofline, arithmetic, reference,"),
+        (["--gate", "looks"], "unknown gate 'looks'; choose from: manifest, memory, roofline, "),
         (["--case", "flux1-dev/nvfp4"], "a case id looks like flux1-dev/nvfp4-tiny-bs1-eager"),
         (["--case", "flux1-dev/fp3-tiny-bs1-eager"], "unknown format 'fp3'; choose from: bf16,"),
         (
