@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -106,8 +107,11 @@ def test_bisect_killed_in_a_probe_and_in_a_download_goes_on_and_measures_nothing
     assert step(tmp_path) == ("0.5", "0.6")
     probes = asked(stand_in)
     measured = [one.versions["torchao"] for one in answered(tmp_path).evidence]
-    assert probes.count("0.5") == measured.count("0.5") + 1  # the one that was killed
-    assert sorted(probes) == sorted([*measured, "0.5"])
+    killed_ones = Counter(probes) - Counter(measured)
+    assert not Counter(measured) - Counter(probes)
+    # Wheels are fetched ahead while another version is measured, which the second kill ends as well.
+    assert killed_ones["0.5"] == 1
+    assert killed_ones.total() <= 2
     assert [range_ for name, range_ in index.requests if name == wheel_of("0.6")][-1].startswith("bytes=")
 
 

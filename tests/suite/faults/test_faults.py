@@ -32,8 +32,8 @@ FAULTS = catalog()
 
 
 def test_the_catalogue_has_what_happened_and_shows_every_gate_to_fail() -> None:
-    """Apart from `digest`, which is never red, `roofline`, whose numbers are the catalog's own, and `graphs`, which a CPU
-    cannot capture (docs/studies/graphs-and-attention.md has its fault on a GPU)."""
+    """Apart from `digest`, which is never red, `roofline`, whose numbers are the catalog's own, and `graphs`, which no
+    CPU captures (docs/studies/graphs-and-attention.md has its fault on a GPU)."""
     known = {source for fault in FAULTS.values() for source in fault.sources}
     assert set(" ".join(HAPPENED.split()).split(", ")) <= known
     assert set(gates()) - {gate for fault in FAULTS.values() for gate in fault.red} <= {"digest", "roofline", "graphs"}
