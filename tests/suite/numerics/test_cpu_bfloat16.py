@@ -34,6 +34,7 @@ def test_products_of_bfloat16_operands_are_rounded_once(name: str) -> None:
 def test_other_operands_take_torchs_own_kernel() -> None:
     kernel = rounded_once(lambda keys, *operands: operands[0] * 0, torch.mm)
     assert kernel(None, torch.ones(2, 2), torch.ones(2, 2)).sum() == 0
+    assert kernel(None, torch.ones(2, 2).bfloat16(), torch.ones(2, 2)).sum() == 0  # which refuses mixed ones
 
 
 CHECK = """
