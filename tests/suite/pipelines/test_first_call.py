@@ -11,6 +11,7 @@ import torch
 from torch._dynamo.utils import counters
 
 import fixtures.pipelines.observations
+from fixtures.catalog import FORMATS, models
 from fixtures.catalog.schema import Case
 from fixtures.pipelines.built import Pipelines
 from fixtures.pipelines.observations import Observations
@@ -27,7 +28,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
 
     def observe(subject: Any, **_: Any) -> Any:
         order.append(subject.case)
-        return SimpleNamespace(seconds=[float(len(order))])
+        return SimpleNamespace(seconds=[float(len(order))], beside=[])
 
     monkeypatch.setattr(fixtures.pipelines.observations, "observe", observe)
     return order
@@ -35,7 +36,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
 
 def observed() -> Observations:
     def subject(case: Case) -> Any:
-        return SimpleNamespace(case=case, format=SimpleNamespace(is_reference=case.format == "bf16"))
+        return SimpleNamespace(case=case, format=FORMATS[case.format], model=models()[case.model])
 
     pipelines: Any = SimpleNamespace(subject=subject)
     return Observations(pipelines=pipelines)

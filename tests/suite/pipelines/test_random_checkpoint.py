@@ -144,7 +144,7 @@ def test_the_hopper_lane_is_full_size_compiled_and_judges_every_gate_without_pic
     assert {case.compile_mode for case in found if case.format in {"mxfp8", "nvfp4"}} == {"eager"}
     assert {case.compile_mode for case in found if case.format == "fp8"} <= {"regional", "reduce-overhead"}
     names = {gate.name for gate in gates_of(case_of("flux1-dev", "fp8"), first_batch=1)}
-    assert names == {"manifest", "memory", "arithmetic", "calls", "kernels", "compile", "speed"}
+    assert names == {"manifest", "memory", "arithmetic", "calls", "kernels", "attention", "compile", "speed"}
     assert choose_lane("hopper", None).checkpoint == "tiny"
 
 

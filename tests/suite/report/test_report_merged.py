@@ -78,7 +78,7 @@ def test_merged_page_is_whole(tmp_path: Path) -> None:
     assert len(ids) == len(set(ids)), "one case on two hosts has two places"
     links = {(attributes["href"] or "").removeprefix("#") for tag, attributes in parsed.tags if tag == "a"}
     assert links <= set(ids)
-    assert page.count('class="speedbar"') == 2
+    assert 'class="speedbar"' not in page, "what emulation costs is no speedup"
 
 
 def test_stacks_that_differ_are_told_with_whose_they_are(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_recorded_code_is_green_until_a_kernel_appears(made: list[ModelCode | Ex
     gate = Gate(scratch=tmp_path, baselines=tmp_path / "baselines", checkpoints=None)
     missing = gate(*ARGUMENTS)
     assert missing.code == ExitCode.FAIL
-    assert "nox -s rebaseline" in missing.record("code").message
+    assert missing.record("code").next[:3] == ["nox", "-s", "rebaseline"]
     assert gate(*ARGUMENTS, "--rebaseline", "--reason", "a first time").code == ExitCode.GREEN
     assert sorted(path.name for path in (tmp_path / "baselines/released/flux1-dev").iterdir()) == [
         "bf16-meta-bs1-eager.json",
