@@ -289,8 +289,9 @@ def test_workflows_pass_actionlint() -> None:
 def test_workflows_run_sessions_that_exist_and_show_no_secret(name: str) -> None:
     text = (WORKFLOWS / name).read_text()
     noxfile = (ROOT / "noxfile.py").read_text()
-    matrix = re.search(r"session: \[(.*)\]", text)
-    sessions = {*re.findall(r"nox -s (\w+)", text), *(matrix[1].split(", ") if matrix else [])}
+    matrix = re.search(r"session: (\[.*\])", text)
+    listed: list[str] = yaml.safe_load(matrix[1]) if matrix else []
+    sessions = {*re.findall(r"nox -s (\w+)", text), *(entry.split()[0] for entry in listed)}
     assert sessions
     assert all(f'"{session}": ' in noxfile for session in sessions)
     for line in text.splitlines():
