@@ -1,0 +1,225 @@
+"""Days 2 to 8: what goes wrong on a night is told once, in one sentence, and costs the rest nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures import ROOT
+from fixtures.catalog import models
+from fixtures.gates.verdict import Cause, ExitCode, Verdict
+from fixtures.results.baseline import path_of, read
+from fixtures.run.preflight import EXIT_ERROR
+from tests.suite.b200.host import Host, gpu
+from tests.suite.gate_runs import METRIC, Outcome, cases
+from tests.suite.hub_stand_in import storage_of
+
+BF16, MXFP8, NVFP4 = (f"flux1-dev/{name}-hub-bs1-reduce-overhead" for name in ("bf16", "mxfp8", "nvfp4"))
+MXFP8_BS8 = "flux1-dev/mxfp8-hub-bs8-regional"
+KEEPING = ("manifest", "memory", "velocity", "quality", "digest", "speed")
+RECORD = ("--rebaseline", "--reason", "a first night")
+
+
+@pytest.fixture(scope="module")
+def recorded(host: Host) -> Host:
+    """The host, with baselines of three cases."""
+    first = host.night(*cases(BF16, MXFP8, NVFP4), *RECORD)
+    assert first.code == ExitCode.GREEN, first.text
+    return host
+
+
+def like(host: Host, **changes: object) -> Host:
+    """The same host with something changed; its description is of its own, its folders are shared."""
+    return replace(host, **changes)  # type: ignore[arg-type]
+
+
+def red(outcome: Outcome) -> dict[str, set[str]]:
+    """Case -> gates that are red."""
+    found: dict[str, set[str]] = {}
+    for record in outcome.records:
+        if record.verdict is not Verdict.PASS:
+            found.setdefault(record.case, set()).add(record.gate)
+    return found
+
+
+def after(module: str, code: str) -> dict[str, str]:
+    """Something that a nightly broke."""
+    return {"after": module, "code": code}
+
+
+# ---- day 2 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_that_is_killed_keeps_what_was_done_and_goes_on(host: Host, tmp_path: Path) -> None:
+    baselines, results = tmp_path / "baselines", tmp_path / "results"
+    command = [sys.executable, "-m", "pytest", "tests/gate", "-p", "no:cacheprovider", "--lane", "b200"]
+    command += [*cases(BF16, MXFP8), *RECORD, "--metric", METRIC, "--baselines", str(baselines)]
+    command += ["--results", str(results)]
+    first = path_of(baselines, "b200", BF16)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=host.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        while not first.is_file() and child.poll() is None:
+            time.sleep(0.2)
+        os.kill(child.pid, signal.SIGKILL)
+    assert first.is_file()
+    before = first.read_bytes()
+    done = host.outcome(results, host.python(*command[1:], "--resume"))
+    assert done.code == ExitCode.GREEN, done.text
+    assert "1 of 2 cases were done" in done.text
+    assert first.read_bytes() == before
+    assert "speed" in read(path_of(baselines, "b200", MXFP8), MXFP8).sections()
+
+
+def test_a_red_gate_refuses_its_own_section_and_nothing_else(host: Host, tmp_path: Path) -> None:
+    """mxfp8's kernels take as long as bf16's: the published floor is missed, and everything else is as it was."""
+    slow = like(
+        host, planted=[after("tests.suite.b200.silicon", "MULTIPLICATION_S['mxfp8'] = MULTIPLICATION_S['bf16']")]
+    )
+    night = slow.night(*cases(MXFP8), *RECORD, "--baselines", str(tmp_path))
+    assert night.code == ExitCode.FAIL, night.text
+    assert red(night) == {MXFP8: {"speed"}}
+    sections = {name.partition(":")[0] for name in read(path_of(tmp_path, "b200", MXFP8), MXFP8).sections()}
+    assert sections == {*KEEPING, "arithmetic"} - {"speed"}
+
+
+# ---- day 3 ---------------------------------------------------------------------------------------------------------
+
+PLANTED: dict[str, tuple[Mapping[str, str], set[str]]] = {
+    "numerics": (
+        after(
+            "torchao.prototype.mx_formats.mx_tensor",
+            "_rceil = _to_mx_rceil\n"
+            "def _to_mx_rceil(data_hp, max_abs, max_pos):\n"
+            "    return _rceil(data_hp, max_abs * 4, max_pos)\n",
+        ),
+        {"arithmetic", "velocity", "digest"},
+    ),
+    "speed": (
+        after("tests.suite.b200.silicon", "MULTIPLICATION_S['mxfp8'] *= 1.05"),
+        {"speed"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["numerics", "speed"])
+def test_a_planted_regression_is_red_in_the_gates_that_are_for_it(recorded: Host, kind: str) -> None:
+    plant, gates = PLANTED[kind]
+    night = like(recorded, planted=[plant]).night(*cases(MXFP8))
+    assert night.code == ExitCode.FAIL, night.text
+    found = red(night)
+    assert set(found) == {MXFP8}
+    assert gates - {"digest"} <= found[MXFP8]
+    if kind == "speed":
+        assert found[MXFP8] == {"speed"}
+
+
+# ---- day 4 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_library_of_mslk_that_does_not_load_is_not_needed(recorded: Host) -> None:
+    night = like(recorded, mslk_library_loads=False).night(*cases(MXFP8, NVFP4), "--gate", "calls", "--gate", "kernels")
+    assert night.code == ExitCode.GREEN, night.text
+
+
+def test_without_mslk_its_format_says_why_once_and_the_others_are_judged(recorded: Host) -> None:
+    night = like(recorded, mslk=False).night(*cases(BF16, MXFP8, NVFP4))
+    assert night.code == ExitCode.ERROR, night.text
+    assert set(red(night)) == {NVFP4}
+    of_it = [record for record in night.records if record.case == NVFP4]
+    assert {check.cause for record in of_it for check in record.checks} == {Cause.MISSING_DEPENDENCY}
+    said = {record.message.partition(": ")[2] for record in of_it}
+    assert len(said) == 1
+    assert "nvfp4 cannot be judged natively: importing mslk.quantize.triton.fp4_quantize fails" in said.pop()
+    assert not any("bisect" in record.next for record in of_it)
+    assert night.text.count("nvfp4 cannot be judged natively") < len(of_it) + 2
+
+
+# ---- day 6 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_comes_while_seconds_are_measured_makes_them_an_error(recorded: Host) -> None:
+    visited = like(recorded, gpus=[gpu(processes=[{"pid": 4321, "from_reading": 1}])])
+    night = visited.night(*cases(MXFP8), "--gate", "speed")
+    assert night.code == ExitCode.ERROR, night.text
+    record = night.record("speed")
+    assert "another process computes on this GPU (pid 4321)" in record.message
+    assert {check.cause for check in record.checks} == {Cause.DISTURBED}
+
+
+def test_a_text_encoder_that_loads_only_partly_is_never_recorded(host: Host, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model = models()["flux1-dev"]
+    cache = tmp_path / "hub"
+    storage = storage_of(host.cache, model)
+    shutil.copytree(storage, storage_of(cache, model), symlinks=True)
+    file = storage_of(cache, model) / "snapshots" / model.revision / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors[next(name for name in tensors if "fc1.weight" in name)]
+    save_file(tensors, file.resolve(), metadata={"format": "pt"})
+    broken = like(host, variables={"HF_HOME": str(cache)})
+    night = broken.night(*cases(BF16, MXFP8), *RECORD, "--baselines", str(tmp_path / "baselines"))
+    assert night.code == ExitCode.ERROR, night.text
+    assert all("its text_encoder loads only partly" in record.message for record in night.records)
+    assert not (tmp_path / "baselines").exists()
+    assert night.text.count("so say") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"driver": "570.86.15"}, "driver: CUDA 13 needs driver 580 or newer; found 570"),
+        ({"gpus": []}, "no working NVIDIA driver"),
+        (
+            {"gpus": [gpu(name="NVIDIA B300 SXM6 AC", sm=[10, 3])]},
+            "found NVIDIA B300 SXM6 AC (10.3); `nox -s gate` measures",
+        ),
+        ({"gpus": [gpu(name="NVIDIA RTX PRO 6000 Blackwell", sm=[12, 0])]}, "(12.0); `nox -s gate` measures it"),
+        ({"gpus": [gpu(processes=[{"pid": 77}])]}, "is in use by process 77"),
+    ],
+    ids=["old-driver", "no-gpu", "b300", "rtx-pro-6000", "busy"],
+)
+def test_what_the_host_lacks_stops_the_night_before_anything_is_installed(
+    host: Host, changes: dict[str, object], words: str
+) -> None:
+    night = like(host, **changes).session()
+    assert night.code == EXIT_ERROR, night.text
+    assert words in night.text
+    assert not night.records
+
+
+# ---- day 7 ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_load_or_fit_or_replay_is_told_and_the_rest_is_judged(recorded: Host) -> None:
+    """A cell that runs out of memory, and a new process that draws nothing, on one night."""
+    full = (
+        "_forward = torch.nn.Linear.forward\n"
+        "def _asks(self, x):\n"
+        "    if not torch.compiler.is_compiling() and x.shape[0] == 8 and self.out_features > 64:\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0')\n"
+        "    return _forward(self, x)\n"
+        "torch.nn.Linear.forward = _asks\n"
+        "import sys\n"
+        "if '--replay' in sys.argv:\n"
+        "    raise SystemExit('this stack does not start twice')\n"
+    )
+    unwell = like(recorded, planted=[after("tests.suite.b200.silicon", full)])
+    chosen = ("calls", "memory", "determinism")
+    night = unwell.night(*cases(BF16, MXFP8, MXFP8_BS8), *(part for name in chosen for part in ("--gate", name)))
+    assert night.code in {ExitCode.ERROR, ExitCode.FAIL}, night.text
+    found = red(night)
+    assert found[BF16] == found[MXFP8] == {"determinism"}
+    said = {record.message for record in night.records if record.gate == "determinism"}
+    assert len(said) == 1
+    assert "this stack does not start twice" in said.pop()
