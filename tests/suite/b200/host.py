@@ -48,9 +48,6 @@ class Host:
     cuda: int = 13000
     planted: list[dict[str, str]] = field(default_factory=list)
     """Code that runs after a module was imported, in its names: what a nightly broke."""
-    mslk: bool = True
-    """Whether it is installed."""
-    mslk_library_loads: bool = True
     toy: bool = True
     """Drawn in two steps under limits of its own, as the tests do; else as the tiny checkpoints are."""
     variables: dict[str, str] = field(default_factory=dict)
@@ -74,14 +71,12 @@ class Host:
             "driver": self.driver,
             "cuda": self.cuda,
             "planted": self.planted,
-            "mslk_library_loads": self.mslk_library_loads,
             "toy": self.toy,
-            "drawn": {"steps": 2, "prompts": 8} if self.toy else {"steps": 12, "prompts": 24},
+            "drawn": {"steps": 2, "prompts": 2, "side": 64} if self.toy else {"steps": 12, "prompts": 24, "side": None},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "host.json"
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
-        wheel = [str(HERE / "mslk_wheel")] if self.mslk else []
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -89,7 +84,7 @@ class Host:
         }
         return {
             **kept,
-            "PYTHONPATH": os.pathsep.join([str(HERE / "site"), *wheel, str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(HERE / "site"), str(ROOT)]),
             "SIMULATED_HOST": str(path),
             "HF_HOME": str(self.cache),
             "HF_HUB_OFFLINE": "1",

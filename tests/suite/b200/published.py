@@ -39,8 +39,15 @@ LINEARS = {"flux1-dev": 44, "qwen-image": 12, "ltx-2": 113}
 """How many Linears the published selection takes of each tiny denoiser."""
 
 
-def simulated(model: Model, *, steps: int, prompts: int, limits: tuple[Limit, ...] | None) -> Simulated:
-    """The model as the hub of the simulated host has it. `limits` judge what is drawn; None: the tiny checkpoint's."""
+NOISE_LEVELS = {("flux1-dev", 2): (1.0, 0.612866)}
+"""What the tiny checkpoint's scheduler sets for so many steps at its size (diffusers 0.42.1)."""
+
+
+def simulated(
+    model: Model, *, steps: int, prompts: int, side: int | None, limits: tuple[Limit, ...] | None
+) -> Simulated:
+    """The model as the hub of the simulated host has it, its pictures `side` pixels wide and high; None: the tiny ones'.
+    `limits` judge what is drawn; None: the tiny checkpoint's."""
     hub, tiny = model.samplings["hub"], model.samplings["tiny"]
     branches = hub.denoiser_calls // hub.call["num_inference_steps"]
     drawn = tuple(limit for limit in model.limits if "tiny" in limit.checkpoints) if limits is None else limits
@@ -48,6 +55,7 @@ def simulated(model: Model, *, steps: int, prompts: int, limits: tuple[Limit, ..
         call={
             **hub.call,
             **{name: tiny.call[name] for name in SIZES if name in hub.call},
+            **({} if side is None else {"height": side, "width": side}),
             "num_inference_steps": steps,
         },
         prompts=tiny.prompts[:prompts],
@@ -61,6 +69,8 @@ def simulated(model: Model, *, steps: int, prompts: int, limits: tuple[Limit, ..
         *(limit for limit in model.limits if not (limit.gate in PICTURED and "hub" in limit.checkpoints)),
         *(dataclasses.replace(limit, checkpoints=("hub",)) for limit in drawn if limit.gate in PICTURED),
     )
+    sigmas = NOISE_LEVELS.get((model.name, steps), model.schedule.sigmas)
+    fields["schedule"] = dataclasses.replace(model.schedule, sigmas=sigmas)
     return Simulated(**fields, hub_linears=LINEARS[model.name])
 
 

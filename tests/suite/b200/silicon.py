@@ -53,6 +53,8 @@ class Device:
     """What the simulated GPU did and holds."""
 
     log: list[Ran] = field(default_factory=list)
+    """What ran while a profiler listened."""
+    listeners: int = 0
     replaying: bool = False
     """Inside a captured graph: its kernels run, and nothing of Python or of the runtime shows."""
     transient_bytes: int = 0
@@ -63,6 +65,8 @@ class Device:
     def ran(self, name: str, seconds: float) -> None:
         """A kernel ran."""
         start, took = CLOCK.work(seconds)
+        if not self.listeners:
+            return
         if not self.replaying:
             self.log.append(Ran(name="cudaLaunchKernel", on_device=False))
         self.log.append(
@@ -71,7 +75,7 @@ class Device:
 
     def called(self, name: str) -> None:
         """The host called an operator or the runtime; unseen in a replay."""
-        if not self.replaying:
+        if self.listeners and not self.replaying:
             self.log.append(Ran(name=name, on_device=False))
 
     def allocated(self) -> int:
@@ -107,11 +111,15 @@ class Profile:
         self._seen: list[Ran] = []
 
     def __enter__(self) -> Profile:
+        DEVICE.listeners += 1
         self._from = len(DEVICE.log)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._seen = DEVICE.log[self._from :]
+        DEVICE.listeners -= 1
+        if not DEVICE.listeners:
+            DEVICE.log.clear()
 
     def events(self) -> list[Any]:
         """Events with `name` and `device_type`."""
@@ -132,6 +140,10 @@ class Profile:
         text = json.dumps({"traceEvents": [{"name": one.name, "cat": kinds[one.on_device]} for one in self._seen]})
         data = text.encode()
         Path(path).write_bytes(gzip.compress(data) if path.endswith(".gz") else data)
+
+
+_MANAGER: Any = SimpleNamespace(num_rerecord={None: {None: 0}})
+"""torch's manager of graphs, which never recorded one anew."""
 
 
 class _Event:
@@ -257,6 +269,7 @@ def _compiled(self: Any, module: torch.fx.GraphModule, inputs: Sequence[Any], **
 
 def _graph(module: torch.fx.GraphModule, inputs: Sequence[Any], *, captured: bool) -> Callable[..., Any]:
     from torch._dynamo.backends.debugging import boxed_nop
+    from torch._inductor.cudagraph_trees import CUDAGraphTreeManager
 
     kernels = list(_kernels_of(module))
     transient = sum(_bytes(node.meta.get("val")) for node in module.graph.nodes if node.op == "call_function")
@@ -264,9 +277,11 @@ def _graph(module: torch.fx.GraphModule, inputs: Sequence[Any], *, captured: boo
 
     def graph(args: list[Any]) -> Any:
         DEVICE.transient_bytes = max(DEVICE.transient_bytes, transient)
-        if captured:
+        # The manager knows no node and no function here; who is asked whether to give up recording is torch's own.
+        replays = captured and not CUDAGraphTreeManager.exceed_rerecord_limit(_MANAGER, None, None)  # type: ignore[arg-type]
+        if replays:
             DEVICE.called("cudaGraphLaunch")
-        before, DEVICE.replaying = DEVICE.replaying, captured
+        before, DEVICE.replaying = DEVICE.replaying, replays
         try:
             for name, seconds in kernels:
                 DEVICE.ran(name, seconds)
@@ -381,6 +396,8 @@ def install(host: Mapping[str, Any]) -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
+    # Tensors live in host memory, so dynamo must not look for a stream of theirs.
+    torch.accelerator.is_available = lambda: False
     from torch.utils._device import _device_constructors
 
     from fixtures.numerics.operands import from_scaled_mm, from_scaled_mm_v2

@@ -1,7 +1,8 @@
 """Makes every process of a run one on a simulated B200: Python imports this first where this folder leads PYTHONPATH.
 
 `SIMULATED_HOST` names the JSON file that describes the host (tests/suite/b200/host.py writes it). Nothing of the suite
-is replaced: torch answers as on CUDA (silicon.py), NVML is the `pynvml` beside this file, mslk the `mslk`.
+is replaced: torch answers as on CUDA (silicon.py), NVML is the `pynvml` beside this file, and mslk's kernel runs as torch's
+code (quantizer.py).
 """
 
 from __future__ import annotations
@@ -61,9 +62,16 @@ def _silicon(torch: ModuleType) -> None:
     silicon.install(HOST)
 
 
+def _quantizer(module: ModuleType) -> None:
+    from tests.suite.b200 import quantizer
+
+    quantizer.install(module)
+
+
 then: dict[str, list[Callable[[ModuleType], object]]] = {}
 if HOST["gpus"]:
     then["torch"] = [_silicon]
+    then["mslk.quantize.triton.fp4_quantize"] = [_quantizer]
 for plant in HOST["planted"]:
     then.setdefault(plant["after"], []).append(_planted(plant["code"]))
 sys.meta_path.insert(0, _After(then))

@@ -1,1 +1,0 @@
-"""Of the C++ library, as Python sees it."""
