@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,7 @@ from fixtures import ROOT
 from fixtures.catalog import models
 from fixtures.pipelines.load import SHIPPED
 from fixtures.results.run import RunUnreadable, read_run
-from fixtures.stack.environment import STAMP, _stamp, choose
-from fixtures.stack.requirements import Environment
+from tests.suite.b200 import index
 from tests.suite.gate_runs import METRIC, Outcome
 from tests.suite.hub_stand_in import into_cache, repository
 
@@ -57,6 +55,16 @@ class Host:
         """Where HF_HOME is."""
         return self.folder / "hub"
 
+    @property
+    def packages(self) -> Path:
+        """The index that stands for PyPI."""
+        return self.folder / "pypi"
+
+    @property
+    def nightlies(self) -> Path:
+        """The index of nightlies."""
+        return self.folder / "nightlies"
+
     def fill_cache(self, *names: str) -> None:
         """Put the tiny checkpoints into the hub cache at the published revisions: of these models, or of all."""
         for model in models().values():
@@ -77,10 +85,12 @@ class Host:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "host.json"
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
+        if not self.packages.exists():
+            index.everyday(self.packages)
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("HF_", "CUDA_", "GATE_", "MSLK_", "PYTEST_"))
+            if not name.startswith(("HF_", "CUDA_", "GATE_", "MSLK_", "PYTEST_", "PIP_", "UV_"))
         }
         return {
             **kept,
@@ -89,8 +99,10 @@ class Host:
             "HF_HOME": str(self.cache),
             "HF_HUB_OFFLINE": "1",
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "PIP_NO_INDEX": "1",
-            "UV_OFFLINE": "1",
+            "PIP_CONFIG_FILE": os.devnull,
+            "UV_NO_CONFIG": "1",
+            "UV_DEFAULT_INDEX": self.packages.as_uri(),
+            "UV_CACHE_DIR": str(self.folder / "uv"),
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "140",
             **self.variables,
@@ -116,19 +128,19 @@ class Host:
         return self.outcome(results, self.python(*command, variables=variables))
 
     def session(self, *given: str, name: str = "b200") -> Outcome:
-        """A session as nox starts it, its environment there already: that of this interpreter."""
-        index = self.folder / "index"
-        index.mkdir(exist_ok=True)
-        home = self.folder / "environments"
-        arguments = (*given, *(() if "--index" in given else ("--index", index.as_uri())))
-        environment, _, _ = choose("nightly", arguments, ROOT)
-        _provide(home / environment.name, environment)
+        """A session as nox starts it: looks, installs from the host's indexes, judges."""
         results = self.folder / f"results-{len(list(self.folder.glob('results-*')))}"
-        command = ["-m", "fixtures.run.launch", name, "--home", str(home), "--from", str(ROOT), "--"]
-        chosen = [*arguments, "--results", str(results)]
-        for option, value in {"--metric": METRIC, "--baselines": str(self.folder / "baselines")}.items():
+        command = ["-m", "fixtures.run.launch", name, "--home", str(self.folder / "environments")]
+        chosen = list(given)
+        options = {
+            "--index": self.nightlies.as_uri(),
+            "--metric": METRIC,
+            "--baselines": str(self.folder / "baselines"),
+            "--results": str(results),
+        }
+        for option, value in options.items():
             chosen += [] if option in given else [option, value]
-        return self.outcome(results, self.python(*command, *chosen))
+        return self.outcome(results, self.python(*command, "--from", str(ROOT), "--", *chosen))
 
     def typed(self, command: Sequence[str], *, reason: str = "a first night") -> Outcome:
         """What a run printed, typed as printed; `...` is the user's to fill in."""
@@ -144,17 +156,6 @@ class Host:
             records = ()
         text = done.stdout + done.stderr
         return Outcome(code=done.returncode, text=text, folder=(results / "latest").resolve(), records=records)
-
-
-def _provide(folder: Path, environment: Environment) -> None:
-    """The environment as a finished installation would leave it, of this interpreter's packages."""
-    if folder.exists():
-        return
-    (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "python").symlink_to(sys.executable)
-    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", folder)
-    (folder / "lib").symlink_to(Path(sys.prefix) / "lib")
-    (folder / STAMP).write_text(json.dumps(_stamp(environment)), encoding="utf-8")
 
 
 def red_checks(outcome: Outcome) -> Sequence[str]:
