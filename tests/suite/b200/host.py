@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fixtures import ROOT
-from fixtures.catalog import models
+from fixtures.catalog import models, packages
 from fixtures.pipelines.load import SHIPPED
 from fixtures.results.run import RunUnreadable, read_run
 from tests.suite.b200 import index
@@ -125,7 +126,7 @@ class Host:
         results = self.folder / f"results-{len(list(self.folder.glob('results-*')))}"
         command = ["-m", "pytest", "tests/gate", "-p", "no:cacheprovider", "--lane", lane, "--metric", METRIC]
         command += ["--results", str(results), "--baselines", str(self.folder / "baselines"), *arguments]
-        return self.outcome(results, self.python(*command, variables=variables))
+        return self.outcome(results, self.python(*command, variables=packages.variables() | dict(variables or {})))
 
     def session(self, *given: str, name: str = "b200") -> Outcome:
         """A session as nox starts it: looks, installs from the host's indexes, judges."""
@@ -158,6 +159,6 @@ class Host:
         return Outcome(code=done.returncode, text=text, folder=(results / "latest").resolve(), records=records)
 
 
-def red_checks(outcome: Outcome) -> Sequence[str]:
-    """Every red gate, in a line."""
-    return [f"{one.case} {one.gate}: {one.message}" for one in outcome.records if one.verdict != "pass"]
+def today() -> str:
+    """The day of tonight's nightlies, in UTC."""
+    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()

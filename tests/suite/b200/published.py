@@ -65,9 +65,17 @@ def simulated(
     )
     fields: dict[str, Any] = {one.name: getattr(model, one.name) for one in dataclasses.fields(model)}
     fields["samplings"] = {**model.samplings, "hub": sampling}
+    judged: tuple[Checkpoint, ...] = ("hub",)
+    if side is not None:
+        smaller = {"num_inference_steps": steps, "height": side, "width": side}
+        calls = steps * tiny.denoiser_calls // tiny.call["num_inference_steps"]
+        fields["samplings"]["tiny"] = dataclasses.replace(
+            tiny, call=tiny.call | smaller, prompts=tiny.prompts[:prompts], denoiser_calls=calls
+        )
+        judged = ("hub", "tiny")
     fields["limits"] = (
-        *(limit for limit in model.limits if not (limit.gate in PICTURED and "hub" in limit.checkpoints)),
-        *(dataclasses.replace(limit, checkpoints=("hub",)) for limit in drawn if limit.gate in PICTURED),
+        *(limit for limit in model.limits if not (limit.gate in PICTURED and set(judged) & set(limit.checkpoints))),
+        *(dataclasses.replace(limit, checkpoints=judged) for limit in drawn if limit.gate in PICTURED),
     )
     sigmas = NOISE_LEVELS.get((model.name, steps), model.schedule.sigmas)
     fields["schedule"] = dataclasses.replace(model.schedule, sigmas=sigmas)

@@ -1,4 +1,4 @@
-"""Day 1: no baseline, the command that the night prints, and the night after it; a smoke test before each."""
+"""Day 1: no baseline, the command that the night prints, and the night after it."""
 
 from __future__ import annotations
 
@@ -6,52 +6,67 @@ import json
 
 import pytest
 
-from fixtures.catalog import LANES, cases_of
 from fixtures.gates.verdict import Cause, ExitCode, Verdict
 from fixtures.results.records import RECORDING, records_baselines
-from tests.suite.b200.host import Host, gpu
-from tests.suite.gate_runs import Outcome
+from tests.suite.b200 import index
+from tests.suite.b200.host import Host, gpu, today
+from tests.suite.gate_runs import Outcome, cases
+
+DRAWN = ("flux1-dev/bf16-hub-bs1-reduce-overhead", "flux1-dev/mxfp8-hub-bs1-reduce-overhead")
+GATES = ("manifest", "reference", "digest", "speed")
+NARROWED = (*cases(*DRAWN), *(part for name in GATES for part in ("--gate", name)))
 
 
 @pytest.fixture(scope="module")
-def models(drilling: bool) -> list[str]:
-    """What narrows a night of the tests down to one model and its first two batch sizes; a drill runs all."""
-    return [] if drilling else ["--model", "flux1-dev", "--batch", "1", "--batch", "4"]
+def tonight(host: Host) -> Host:
+    """The host on a night of which the index has every nightly."""
+    index.nights(host.nightlies, index.a_night(today()))
+    return host
 
 
-def test_a_first_night_prints_one_command_that_records_every_case_and_the_second_is_green(
-    host: Host, models: list[str], drilling: bool
-) -> None:
-    lacking = host.session(*models)
+def test_a_first_night_prints_one_command_that_records_every_case_and_the_second_is_green(tonight: Host) -> None:
+    lacking = tonight.session(*NARROWED)
     assert lacking.code == ExitCode.FAIL, lacking.text
-    assert (host.folder / "results-0" / "smoke" / "latest").is_dir(), "the smoke test ran first"
     red = [record for record in lacking.records if record.verdict is not Verdict.PASS]
     causes = {check.cause for record in red for check in record.checks if check.verdict is not Verdict.PASS}
     assert causes == {Cause.NO_BASELINE}, lacking.text
-    drawn = {record.case for record in lacking.records if "-hub-" in record.case}
-    assert {record.case for record in red} == drawn
-    assert drilling is (drawn == {case.id for case in cases_of(LANES["b200"])})
+    assert {record.case for record in red} == set(DRAWN)
 
     command = printed(lacking)
     assert command[:4] == ["nox", "-s", "b200", "--"], "on the stack that the lane judges"
     assert records_baselines(command)
     assert tuple(command[:4]) != RECORDING
-    assert ("--case" in command) is not drilling, "a whole night names no case"
-    recorded = host.typed(command)
+    recorded = tonight.typed(command)
     assert recorded.code == ExitCode.GREEN, recorded.text
-    kept = {path.stem for path in (host.folder / "baselines" / "b200").rglob("*.json")}
-    assert kept == {case.partition("/")[2] for case in drawn}
-    assert all(f"{case}: recorded" in recorded.text for case in drawn)
+    kept = {path.stem for path in (tonight.folder / "baselines" / "b200").rglob("*.json")}
+    assert kept == {case.partition("/")[2] for case in DRAWN}
 
-    second = host.session(*models)
+    second = tonight.session(*NARROWED)
     assert second.code == ExitCode.GREEN, second.text
     assert {record.verdict for record in second.records} == {Verdict.PASS}
-    assert {record.arithmetic for record in second.records} == {"native", "meta"}
+    assert {record.arithmetic for record in second.records} == {"native"}
 
 
-def test_a_gpu_that_is_in_use_is_left_alone(host: Host, models: list[str]) -> None:
+def test_a_smoke_that_is_red_stops_the_night_before_published_weights_are_read(tonight: Host) -> None:
+    """A denoiser that is called once too often, on a night that nothing narrows but its format."""
+    more = (
+        "_call = FluxPipeline.__call__\n"
+        "def _twice(self, *args, **kwargs):\n"
+        "    return _call(self, *args, **{**kwargs, 'num_inference_steps': kwargs['num_inference_steps'] + 1})\n"
+        "FluxPipeline.__call__ = _twice\n"
+    )
+    module = "diffusers.pipelines.flux.pipeline_flux"
+    broken = Host(folder=tonight.folder, planted=[{"after": module, "code": more}])
+    night = broken.session("--model", "flux1-dev", "--format", "bf16")
+    assert night.code == ExitCode.FAIL, night.text
+    assert not night.records
+    smoke = next(line for line in night.text.splitlines() if "no published weights were read" in line)
+    assert smoke.startswith("the tiny checkpoints are red on this stack")
+
+
+def test_a_gpu_that_is_in_use_is_left_alone(tonight: Host) -> None:
     """Through the session, whose programs then see the free one alone."""
-    busy = Host(folder=host.folder, toy=host.toy, gpus=[gpu(0, processes=[{"pid": 4321}]), gpu(1), gpu(2)])
+    busy = Host(folder=tonight.folder, gpus=[gpu(0, processes=[{"pid": 4321}]), gpu(1), gpu(2)])
     night = busy.session("--case", "flux1-dev/mxfp8-meta-bs1-eager", "--gate", "roofline")
     assert night.code == ExitCode.GREEN, night.text
     assert f"{gpu(1)['uuid']} is taken: {gpu(0)['uuid']} is in use by process 4321" in night.text

@@ -240,3 +240,17 @@ def test_one_message_holds_everything(
     assert preflight.main(["b200", "--rehearse", "--model", "flux1-dev"]) == 0
     said = capsys.readouterr().err
     assert said.startswith("rehearsal: on the b200 lane this would stop the run, 2 missing:")
+
+
+@pytest.mark.parametrize(
+    ("source", "built_for", "major"),
+    [
+        ("130", None, 13),
+        ("12.9", None, 12),
+        ("https://mirror/nightly/cu130/", "12.9", 13),
+        ("https://mirror/nightly", "13.0", 13),
+        ("file:///nightlies", None, 0),
+    ],
+)
+def test_a_driver_is_held_to_the_cuda_of_the_stack(source: str, built_for: str | None, major: int) -> None:
+    assert preflight.cuda_major(source, built_for) == major
