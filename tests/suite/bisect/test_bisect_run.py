@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.answer import Answer
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools
+from fixtures.results.seal import sealed
 from fixtures.stack.installed import InstalledPackage, Stack
 from tests.suite.bisect_stand_in import CASE, asked, run, wheels
 
@@ -151,7 +151,7 @@ def test_without_ends_the_baselines_stack_was_good_and_the_installed_one_is_bad(
     index = wheels(tmp_path / "index", {f"0.{n}": "good" if n < 4 else "bad" for n in range(1, 8)})
     stored = tmp_path / "baselines" / "cpu" / f"{CASE}.json"
     stored.parent.mkdir(parents=True)
-    stored.write_text(json.dumps(BASELINE))
+    stored.write_text(sealed(BASELINE))
     here = Stack(
         packages=tuple(InstalledPackage(name=name, version=version) for name, version in NOW.items()),
         python="3.11.7",

@@ -63,7 +63,7 @@ def test_cause_decides_what_is_asked(cause: Cause) -> None:
     command = answered(errored("velocity", "why", cause=cause), against("other", 2.0, floor=1.0))
     record = ["nox", "-s", "rebaseline", "--", CASE, "--reason", "..."]
     repeat = ["nox", "-s", "gate", "--", "--case", CASE, "--gate", "velocity"]
-    if cause in (Cause.NO_BASELINE, Cause.BROKEN_BASELINE):
+    if cause in (Cause.NO_BASELINE, Cause.BROKEN_BASELINE, Cause.EDITED_BASELINE):
         assert command == record
     elif cause in (Cause.MISSING_DEPENDENCY, Cause.INPUT, Cause.OUT_OF_MEMORY, Cause.DISTURBED, Cause.LOST):
         assert command == repeat, "no version is blamed"
