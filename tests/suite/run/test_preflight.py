@@ -240,3 +240,12 @@ def test_one_message_holds_everything(
     assert preflight.main(["b200", "--rehearse", "--model", "flux1-dev"]) == 0
     said = capsys.readouterr().err
     assert said.startswith("rehearsal: on the b200 lane this would stop the run, 2 missing:")
+
+
+def test_a_rehearsal_finds_again_what_its_preflight_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    rehearsal = LANES["b200-rehearsal"]
+    assert preflight.kept_stops(rehearsal) == []
+    preflight.keep_stops(LANES["b200"], ["GPU: none", "hub: closed"])
+    assert preflight.kept_stops(rehearsal) == ["GPU: none", "hub: closed"]
+    assert preflight.kept_stops(LANES["b200"]) == []
