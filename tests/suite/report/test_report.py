@@ -264,7 +264,7 @@ def test_a_bad_folder_is_one_sentence(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
+    assert main(arguments) == 4
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
@@ -273,7 +273,7 @@ def test_a_bad_folder_is_one_sentence(
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(red), "--out", str(red / "no" / "page.html")]) == 2
+    assert main([str(red), "--out", str(red / "no" / "page.html")]) == 4
     assert "cannot be written" in capsys.readouterr().err
 
 
