@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fixtures.bisect import __main__ as bisect
 from fixtures.bisect.answer import Answer
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools
+from fixtures.results.seal import sealed
 from fixtures.stack.installed import InstalledPackage, Stack
 from tests.suite.bisect_stand_in import CASE, asked, run, wheels
 
@@ -151,7 +151,7 @@ def test_without_ends_the_baselines_stack_was_good_and_the_installed_one_is_bad(
     index = wheels(tmp_path / "index", {f"0.{n}": "good" if n < 4 else "bad" for n in range(1, 8)})
     stored = tmp_path / "baselines" / "cpu" / f"{CASE}.json"
     stored.parent.mkdir(parents=True)
-    stored.write_text(json.dumps(BASELINE))
+    stored.write_text(sealed(BASELINE))
     here = Stack(
         packages=tuple(InstalledPackage(name=name, version=version) for name, version in NOW.items()),
         python="3.11.7",
@@ -165,9 +165,19 @@ def test_without_ends_the_baselines_stack_was_good_and_the_installed_one_is_bad(
     assert f"--baselines {tmp_path / 'baselines'} --machine cpu" in answer.culprits[0].reproduce_bad
 
 
+def test_good_end_that_breaks_off_names_the_ends_that_would_answer(tmp_path: Path, stand_in: ProbeTools) -> None:
+    index = wheels(tmp_path / "index", {"0.1": "error", "0.2": "error", "0.3": "good", "0.4": "good"})
+    _, stopped = run(tmp_path, index, stand_in, "--good", "torchao=0.1", "--bad", "torchao=0.4", gate="import")
+    assert stopped.sentence.endswith("try --good torchao=0.4 --bad torchao=0.1"), stopped.sentence
+    (tmp_path / "out").rename(tmp_path / "first")
+    _, answer = run(tmp_path, index, stand_in, "--good", "torchao=0.4", "--bad", "torchao=0.1", gate="import")
+    assert "torchao: mended by 0.3, last bad 0.2" in answer.sentence
+
+
 def test_newer_good_end_finds_what_mended_it(tmp_path: Path, stand_in: ProbeTools) -> None:
     index = wheels(tmp_path / "index", {"0.1": "bad", "0.2": "bad", "0.3": "good", "0.4": "good"})
     _, answer = run(tmp_path, index, stand_in, "--good", "torchao=0.4", "--bad", "torchao=0.1")
+    assert "torchao: mended by 0.3, last bad 0.2" in answer.sentence
     (step,) = answer.culprits[0].steps
     assert (step.last_good.version, step.first_bad.version) == ("0.3", "0.2")
     assert step.compare.endswith("v0.2...v0.3")

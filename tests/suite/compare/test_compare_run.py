@@ -40,9 +40,13 @@ def test_processes_of_both_stacks_alternate_and_one_table_says_it(
     assert run(tmp_path, stand_in, "--a", "torchao=0.1", "--b", "torchao=0.3") == 1
     assert asked(stand_in) == ["0.1", "0.3", "0.1", "0.3"]
     said = capsys.readouterr()
-    (row,) = [line for line in said.out.splitlines() if " sqnr " in line]
+    (row,) = [line for line in said.out.splitlines() if " sqnr " in line and "->" not in line]
     assert row.split()[-7:] == ["20", "dB", "9.5", "dB", "worse", "pass", "fail"]
     assert "page: out/compare.html" in said.err
+    assert "b against a: 1 worse" in said.out
+    assert "exit code 1: on the worse of the two stacks at least one gate failed" in said.out
+    ends = "--good torchao=0.1 --bad torchao=0.3 --index offers"
+    assert f"next: nox -s bisect -- --case c --gate velocity {ends}" in said.out, "with the options that it had"
     assert "worse" in (tmp_path / "out" / "compare.html").read_text()
     assert not (tmp_path / "out" / "environment-a").exists()
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from fixtures.bisect.page import comparison_page
+from fixtures.bisect.question import parser, question
+from fixtures.compare.answer import answer
 from fixtures.compare.comparison import cells, exit_code, tabulate
+from fixtures.compare.page import comparison_page
 from fixtures.gates.verdict import Check, Verdict
-from fixtures.results.records import GateRecord
+from fixtures.results.records import GateRecord, typed
+from fixtures.run.next_command import bisect_arguments
 
 CASE = "flux1-dev/nvfp4-tiny-bs1-eager"
 
@@ -89,7 +92,49 @@ def test_table_begins_with_what_differs_and_the_page_holds_it_all() -> None:
     assert rows[1][:2] == (CASE, "memory")
     assert rows[1][3:] == ("1x", "0.9x", "worse", "pass", "fail")
     assert table.messages == (f"b: {CASE} memory: speedup 0.9",)
-    page = comparison_page(["a: torchao 0.17.0"], rows, table.messages)
+    page = comparison_page(["a: torchao 0.17.0"], rows, table.messages, answer(table, 1, margin=None, ends={}), 1)
     assert "torchao 0.17.0" in page
     assert "<script" not in page
     assert "http" not in page
+
+
+ENDS = {"torchao": ("0.17.0", "0.18.0")}
+
+
+def test_the_answer_says_what_moved_where_and_the_next_command() -> None:
+    noted = record(0.8, verdict="fail")
+    noted = noted.model_copy(update={"note": "starts at the weights of blocks.0.to_q"})
+    table = tabulate([[record(1.4), record(2.0, gate="memory")]], [[noted, record(2.0, gate="memory")]])
+    told = answer(table, exit_code(table, None), margin=None, ends=ENDS, options=["--any-pair"])
+    assert told.headline == "b against a: 1 worse, 1 within noise or the same; 1 gate red on b alone"
+    assert told.moved == (
+        f"{CASE} speed: speedup 1.4x -> 0.8x (42.9%), worse, fail on b; starts at the weights of blocks.0.to_q",
+    )
+    assert told.meaning == "exit code 1: on the worse of the two stacks at least one gate failed"
+    assert typed(told.next) == (
+        f"nox -s bisect -- --case {CASE} --gate speed --good torchao=0.17.0 --bad torchao=0.18.0 --any-pair"
+    )
+    page = comparison_page([], cells(table), table.messages, told, 1)
+    for sentence in (told.headline, told.meaning[1:], typed(told.next)):
+        assert sentence in page
+    asked = question(parser().parse_known_args(bisect_arguments(told.next) or [])[0])
+    assert (asked.good, asked.bad) == ({"torchao": "0.17.0"}, {"torchao": "0.18.0"})
+
+
+def test_what_moved_within_limits_is_said_and_moved_numerics_are_bisected() -> None:
+    table = tabulate([[record(1.4)]], [[record(1.3)]])
+    told = answer(table, 0, margin=None, ends=ENDS)
+    assert told.moved[0].endswith("worse, within its limits")
+    assert told.next == (), "every number is within its limits"
+    one, other = (record(1.0, gate="digest", digest=digest) for digest in ("aa", "bb"))
+    moved = answer(tabulate([[one]], [[other]]), 0, margin=None, ends=ENDS)
+    assert moved.next[moved.next.index("--gate") + 1] == "digest"
+    assert answer(tabulate([[one]], [[other]]), 0, margin=None, ends={}).next == ()
+
+
+def test_equal_stacks_and_a_margin_have_their_own_sentences() -> None:
+    same = answer(tabulate([[record(1.4)]], [[record(1.4)]]), 0, margin=None, ends=ENDS)
+    assert same.headline == "b against a: nothing moved, 1 within noise or the same; no gate is red on b alone"
+    worse = tabulate([[record(1.4)]], [[record(1.1)]])
+    told = answer(worse, exit_code(worse, 0.1), margin=0.1, ends=ENDS)
+    assert told.meaning == "exit code 1: b is worse than a by more than the margin 0.1, or lacks what a has"

@@ -54,6 +54,17 @@ def test_pictures_that_moved_are_shown_side_by_side(tmp_path: Path, capsys: pyte
     assert f"| none | ![now](https://host/raw/new/{picture}) |" in capsys.readouterr().out
 
 
+def test_recorded_baseline_that_was_edited_is_replaced_and_named(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = folders[0].rglob("*.json")
+    path.write_text(path.read_text().replace("15.5", "9.5"))
+    assert proposal.main(list(map(str, folders))) == 0
+    said = capsys.readouterr().out
+    assert f"### {CASE} (new)" in said
+    assert f"What was recorded cannot be used: {path} was changed by hand" in said
+
+
 def test_damaged_record_is_named(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (path,) = folders[1].rglob("*.json")
     path.write_text("{")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 
@@ -89,8 +90,20 @@ def test_a_line_over_time_has_its_limits_its_baseline_and_what_happened() -> Non
     drawn = over_time(moments, unit="x", title="speedup", baseline=1.05, events={2: "fail"})
     assert all(0 <= number <= 520 for number in numbers(drawn))
     parts = {'class="line floor"': 3, 'class="line baseline"': 1, 'class="turn fail"': 1, 'class="dot pass"': 3}
-    assert {part: drawn.count(part) for part in parts} == parts, "and the ceiling far away squeezes nothing"
+    assert {part: drawn.count(part) for part in parts} == parts
+    assert drawn.count('class="line floor far"') == 1, "the ceiling far away squeezes nothing"
+    assert "↑ limit 500x" in drawn
     assert all(0 <= number <= 520 for number in numbers(over_time([night(1.0)], unit="x", title="a single night")))
+
+
+def test_a_moved_stack_is_marked_and_labels_have_room() -> None:
+    before, after = night(0.0009182), dataclasses.replace(night(0.0009183), moved="torchao 0.18 -> 0.19")
+    drawn = over_time([before, after], unit="relative", title="linear")
+    assert drawn.count('class="stack"') == 2
+    assert "<title>torchao 0.18 -&gt; 0.19</title>" in drawn
+    labels = re.findall(r'class="label end" x="([\d.]+)" y="[\d.]+">([^<]+relative)<', drawn)
+    assert labels
+    assert all(float(x) >= 6 * len(text) for x, text in labels), "the number with its unit fits beside the chart"
 
 
 def test_versions_are_told_by_shape_and_not_by_colour_alone() -> None:

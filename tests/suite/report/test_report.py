@@ -110,7 +110,9 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
     assert not {tag for tag, _ in parsed.tags} & {"link", "iframe", "object"}
     only_the_pages_own_script(page)
     sources = [attributes["src"] or "" for tag, attributes in parsed.tags if tag == "img"]
-    assert len(sources) == 4 * len([case for case in CASES if "bf16" not in case]) * 3
+    quantized = [case for case in CASES if "bf16" not in case]
+    of_gates, first_shown = 4 * len(quantized) * 3, 2 * len({case.partition("-bs")[0] for case in quantized})
+    assert len(sources) == of_gates + first_shown
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|url\(|@import", page)
 
@@ -262,7 +264,7 @@ def test_a_bad_folder_is_one_sentence(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
+    assert main(arguments) == 4
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
@@ -271,7 +273,7 @@ def test_a_bad_folder_is_one_sentence(
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(red), "--out", str(red / "no" / "page.html")]) == 2
+    assert main([str(red), "--out", str(red / "no" / "page.html")]) == 4
     assert "cannot be written" in capsys.readouterr().err
 
 

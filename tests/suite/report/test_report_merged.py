@@ -105,7 +105,7 @@ def test_damaged_and_unfinished_folders_are_told_and_cost_the_others_nothing(
     broken = host(tmp_path, "c", LTX, FAST)
     (broken / RECORDS).write_text('{"schema": 2}\n' + (broken / RECORDS).read_text())
     out = tmp_path / "night.html"
-    assert main([str(good), str(cut), str(broken), str(tmp_path / "nowhere"), "--out", str(out)]) == 2
+    assert main([str(good), str(cut), str(broken), str(tmp_path / "nowhere"), "--out", str(out)]) == 4
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"{broken / RECORDS} line 1 is damaged: run: Field required")
     assert said[1].startswith(f"{tmp_path / 'nowhere'} is no folder")
@@ -182,7 +182,7 @@ def test_reds_of_several_runs_are_in_order_of_weight(tmp_path: Path) -> None:
 
 def test_what_is_lost_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     folders = [str(host(tmp_path, "a", FLUX)), str(tmp_path / EVIL.replace("/", "|"))]
-    assert main([*folders, "--out", str(tmp_path / "x.html"), "--expect", EVIL]) == 2
+    assert main([*folders, "--out", str(tmp_path / "x.html"), "--expect", EVIL]) == 4
     page = (tmp_path / "x.html").read_text()
     assert Page(page).open == []
     assert not [tag for tag, attributes in Page(page).tags if "onerror" in attributes]

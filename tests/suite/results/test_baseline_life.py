@@ -12,6 +12,7 @@ import pytest
 from fixtures import ROOT
 from fixtures.catalog.schema import Case
 from fixtures.results.baseline import (
+    BaselineEdited,
     BaselineError,
     BaselineMissing,
     BaselineStale,
@@ -193,6 +194,35 @@ def test_two_metrics_live_side_by_side(tmp_path: Path) -> None:
 def test_the_committed_baselines_come_back_as_they_are(path: Path) -> None:
     written = read(path, f"{path.parent.name}/{path.stem}").to_json()
     assert json.loads(written) == json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("velocity", "per_step_db", value=[15.5, 16.1, 12.0]), "was changed by hand"),
+        (put("recorded_at", value="2026-11-23T16:40:00+00:00"), "was changed by hand"),
+        (put("recipe", value=OTHER_RECIPE), "was changed by hand"),
+        (put("checksum", value="0" * 64), "was changed by hand"),
+        (lambda fields: fields.pop("manifest"), "was changed by hand"),
+        (lambda fields: fields.pop("checksum"), "has no checksum"),
+    ],
+    ids=["weakened", "dated", "of this recipe", "another seal", "a section taken out", "no seal"],
+)
+def test_a_record_that_was_edited_by_hand_is_refused(tmp_path: Path, change: Break, said: str) -> None:
+    path = saved(tmp_path)
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(BaselineEdited, match=said) as caught:
+        load(path, CASE, RECIPE)
+    one_sentence(caught.value, about=path)
+
+
+def test_spacing_and_order_are_no_edit(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(fields.items()))))
+    assert load(path, CASE, RECIPE) == baseline()
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.gates.verdict import ExitCode
 from fixtures.pipelines.load import SHIPPED
+from fixtures.report.__main__ import main
 from tests.suite.gate_runs import BF16, Gate, Outcome, cases, gates
 
 QUICK = (*cases(BF16), *gates("calls"))
@@ -122,3 +123,21 @@ def test_a_picture_that_does_not_fit_ends_the_run_in_one_sentence(gate: Gate, mo
     outcome = gate(*cases(BF16), *gates("reference", "calls"))
     assert outcome.code == ExitCode.ERROR, outcome.text
     assert outcome.says("the disk is full; make room or the folder writable, or choose another with --results DIR")
+
+
+def test_a_disk_that_is_full_when_the_report_is_written_keeps_the_table_and_names_the_command(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("fixtures.report.write.write_atomic", full)
+    outcome = gate(*QUICK)
+    assert outcome.code == ExitCode.ERROR
+    assert outcome.says("2 denoiser calls per picture = 2"), "the table"
+    assert outcome.says(f"nox -s report -- {outcome.folder}")
+    assert "report.html" not in outcome.text.partition("cannot be written")[0].rpartition("exit code")[2]
+    assert "Traceback" not in outcome.text
+    monkeypatch.undo()
+    assert main([str(outcome.folder)]) == 0
+    assert outcome.page

@@ -14,9 +14,10 @@ from fixtures.faults.in_pipeline import pictures_are_white
 from fixtures.faults.patching import Patch
 from fixtures.gates.digest import DigestKept
 from fixtures.gates.reference import ReferenceKept
-from fixtures.gates.verdict import ExitCode
+from fixtures.gates.verdict import Cause, ExitCode
 from fixtures.results.baseline import path_of, read
 from fixtures.results.records import typed
+from fixtures.results.seal import sealed
 from tests.suite.gate_runs import BF16, METRIC, NVFP4, Gate, Outcome, cases, gates
 
 Fields = dict[str, Any]
@@ -25,11 +26,11 @@ RECORD = f'nox -s rebaseline -- {NVFP4} --reason "..."'
 
 
 def rewritten(root: Path, change: Callable[[Fields], object], case: str = NVFP4) -> Path:
-    """The case's record after `change` edited its fields by hand."""
+    """The case's record as it were if recording had written it after `change`."""
     path = path_of(root, "cpu", case)
     fields = json.loads(path.read_text())
     change(fields)
-    path.write_text(json.dumps(fields))
+    path.write_text(sealed(fields))
     return path
 
 
@@ -139,7 +140,6 @@ def test_a_truncated_baseline_fails(gate: Gate, own_baselines: Path) -> None:
     ("change", "says"),
     [
         (lambda fields: fields.update(recipe="0" * 64), "was recorded for another recipe (000000000000, the catalog"),
-        (lambda fields: fields["velocity"]["per_step_db"].__setitem__(0, float("nan")), "holds NaN"),
         (lambda fields: fields["velocity"]["per_step_db"].__setitem__(1, 0.0), "per_step_db holds 0, a placeholder"),
         (lambda fields: fields["memory"].update(saved_bytes=0), "memory.saved_bytes: input should be greater than 0"),
         (lambda fields: fields.update(reason=" "), "reason: string should match pattern"),
@@ -147,13 +147,27 @@ def test_a_truncated_baseline_fails(gate: Gate, own_baselines: Path) -> None:
         (lambda fields: fields.update(speedup=1.5), "speedup: extra inputs are not permitted"),
         (lambda fields: fields.update(case="flux1-dev/mxfp8-tiny-bs1-eager"), "it was recorded for the case"),
     ],
-    ids=["stale", "nan", "zero", "zero-bytes", "no-reason", "null", "by-hand", "other-case"],
+    ids=["stale", "zero", "zero-bytes", "no-reason", "null", "by-hand", "other-case"],
 )
 def test_a_baseline_that_proves_nothing_fails(
     gate: Gate, own_baselines: Path, change: Callable[[Fields], object], says: str
 ) -> None:
     rewritten(own_baselines, change)
     red(gate(*QUICK, baselines=own_baselines), says=says)
+
+
+def test_a_velocity_weakened_by_hand_fails_and_names_file_and_command(gate: Gate, own_baselines: Path) -> None:
+    path = path_of(own_baselines, "cpu", NVFP4)
+    fields = json.loads(path.read_text())
+    fields["velocity"]["per_step_db"] = [12.0 for _ in fields["velocity"]["per_step_db"]]
+    path.write_text(json.dumps(fields, indent=1))
+    outcome = gate(*cases(NVFP4), *gates("velocity"), baselines=own_baselines)
+    assert outcome.code == ExitCode.FAIL
+    record = outcome.record("velocity")
+    assert {check.cause for check in record.checks if check.verdict == "fail"} == {Cause.EDITED_BASELINE}
+    assert f"{path} was changed by hand: its numbers do not fit its checksum" in record.message
+    assert typed(record.next) in " ".join(outcome.text.replace("\\\n", " ").split()), "however it was broken into lines"
+    assert typed(record.next).startswith(RECORD.partition(" --reason")[0])
 
 
 def test_a_section_that_was_never_recorded_fails(gate: Gate, own_baselines: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from fixtures.bisect.question import parser, question, suite_options
 from fixtures.catalog.lanes import LANES
 from fixtures.gates.verdict import Cause, Check, Verdict, against, errored, failed
+from fixtures.results.records import OverrideRecord
 from fixtures.run.commands import Commands
 from fixtures.run.next_command import bisect_arguments, moved_packages, next_command, since
 from fixtures.run.options import OPTIONS, Option, RunOptions
@@ -63,7 +64,7 @@ def test_cause_decides_what_is_asked(cause: Cause) -> None:
     command = answered(errored("velocity", "why", cause=cause), against("other", 2.0, floor=1.0))
     record = ["nox", "-s", "rebaseline", "--", CASE, "--reason", "..."]
     repeat = ["nox", "-s", "gate", "--", "--case", CASE, "--gate", "velocity"]
-    if cause in (Cause.NO_BASELINE, Cause.BROKEN_BASELINE):
+    if cause in (Cause.NO_BASELINE, Cause.BROKEN_BASELINE, Cause.EDITED_BASELINE):
         assert command == record
     elif cause in (Cause.MISSING_DEPENDENCY, Cause.INPUT, Cause.OUT_OF_MEMORY, Cause.DISTURBED, Cause.LOST):
         assert command == repeat, "no version is blamed"
@@ -112,3 +113,15 @@ def test_session_and_lane_are_part_of_the_command_that_repeats_a_gate() -> None:
     repeated = next_command(CASE, "velocity", [lost], PINS, commands, pins=PINS)
     assert repeated[:4] == ["nox", "-s", "cpu", "--"]
     assert answered(lost, lane="b200-rehearsal")[:5] == ["nox", "-s", "b200", "--", "--rehearse"]
+
+
+def test_the_command_of_a_run_has_its_overrides_and_nothing_that_a_session_adds() -> None:
+    overrides = [OverrideRecord(package="torchao", given="0.17.0", pinned="0.18.0")]
+    cpu = Commands(options=RunOptions(), lane=LANES["cpu"], by_itself=True, overrides=overrides)
+    given = ["tests/gate", "--any-pair", "--checkpoint-folder", "a folder"]
+    words = ["--torchao", "0.17.0", "--any-pair", "--checkpoint-folder", "a folder"]
+    assert cpu.again(given) == ["nox", "-s", "gate", "--", *words]
+    rehearsal = Commands(options=RunOptions(), lane=LANES["b200-rehearsal"], by_itself=False)
+    assert rehearsal.again(["tests/gate", "--lane", "b200-rehearsal", "--model", "ltx-2"]) == [
+        *("nox", "-s", "b200", "--", "--rehearse", "--model", "ltx-2")
+    ]

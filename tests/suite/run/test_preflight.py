@@ -254,3 +254,12 @@ def test_one_message_holds_everything(
 )
 def test_a_driver_is_held_to_the_cuda_of_the_stack(source: str, built_for: str | None, major: int) -> None:
     assert preflight.cuda_major(source, built_for) == major
+
+
+def test_a_rehearsal_finds_again_what_its_preflight_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    rehearsal = LANES["b200-rehearsal"]
+    assert preflight.kept_stops(rehearsal) == []
+    preflight.keep_stops(LANES["b200"], ["GPU: none", "hub: closed"])
+    assert preflight.kept_stops(rehearsal) == ["GPU: none", "hub: closed"]
+    assert preflight.kept_stops(LANES["b200"]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from fixtures.gates.speed.result import SpeedKept
 from fixtures.gates.velocity import VelocityKept
 from fixtures.gates.verdict import against
 from fixtures.results.baseline import baseline_of
-from fixtures.results.history import Entry, HistoryDamaged, Point, append, last_green, points_of, read_history
+from fixtures.results.history import Entry, HistoryDamaged, Point, append, forget, last_green, points_of, read_history
 from fixtures.results.run import read_run
 from fixtures.trend.__main__ import main
 from fixtures.trend.changes import find_changes
@@ -127,6 +128,43 @@ def test_page_shows_what_got_worse_first_and_names_the_stack_that_moved(
     for reference in ("http://", "https://", "src=", "@import"):
         assert reference not in page
     assert page.count('class="line measured"') == 2
+
+
+def test_a_value_says_its_run_its_stack_and_its_limits_and_a_moved_stack_is_marked(history: Path) -> None:
+    assert main(["--history", str(history)]) == 0
+    page = (history.parent / "trend.html").read_text()
+    assert re.search(
+        r"<title>1\.\d+x, floor 1\.3x: pass\n2026-08-01 02:00 UTC, run \S+\ntorch 2\.14\.1, torchao 0\.18<", page
+    )
+    assert page.count("<title>torchao 0.18 -&gt; 0.19</title>") == 2, "once in each chart"
+    assert "stack: 2026-08-26 torchao 0.18 -&gt; 0.19" in page
+
+
+def test_a_run_that_was_cut_short_is_in_the_history_as_that(history: Path, tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "results", red=False, killed=True))
+    append(run, history)
+    cut = next(entry for entry in read_history(history) if entry.run == run.name)
+    assert (cut.verdict, cut.finished) == ("unfinished", False)
+    assert main(["--history", str(history)]) == 0
+    page = (history.parent / "trend.html").read_text()
+    assert f"Unfinished: {run.name}." in page
+    assert 'class="dot pass cut"' in page
+    forget(run.name, history)
+    assert all(entry.finished for entry in read_history(history))
+
+
+@pytest.mark.parametrize(("nights", "says"), [(1, "1 run, nothing to compare"), (7, "7 runs, too few")])
+def test_few_runs_claim_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], nights: int, says: str) -> None:
+    (tmp_path / "history").mkdir()
+    for number in range(nights):
+        entry = night(number, 1.5, torchao="0.18")
+        (tmp_path / "history" / f"{entry.run}.json").write_text(entry.model_dump_json(by_alias=True))
+    assert main(["--history", str(tmp_path / "history")]) == 0
+    assert says in capsys.readouterr().out
+    page = (tmp_path / "trend.html").read_text()
+    assert f"<h1>{says}" in page
+    assert "got worse" not in page
+    assert "did not change" not in page
 
 
 def test_texts_are_escaped(history: Path) -> None:
