@@ -62,7 +62,7 @@ def everyday(folder: Path) -> None:
 
 
 def nights(folder: Path, wheels: Iterable[Nightly]) -> None:
-    """An index of nightlies; what it had is kept. Torch asks for its Triton and torchvision for its torch, as they do."""
+    """An index of nightlies beside what it had. Torch asks for its Triton, torchvision for its torch, as they do."""
     yanked = set()
     for one in wheels:
         files = {f"{BROKEN}/{one.package}/{module}.py": code for module, code in (one.broke or {}).items()}

@@ -46,7 +46,7 @@ NOISE_LEVELS = {("flux1-dev", 2): (1.0, 0.612866)}
 def simulated(
     model: Model, *, steps: int, prompts: int, side: int | None, limits: tuple[Limit, ...] | None
 ) -> Simulated:
-    """The model as the hub of the simulated host has it, its pictures `side` pixels wide and high; None: the tiny ones'.
+    """The model as the hub of the simulated host has it, pictures `side` pixels wide and high; None: the tiny ones'.
     `limits` judge what is drawn; None: the tiny checkpoint's."""
     hub, tiny = model.samplings["hub"], model.samplings["tiny"]
     branches = hub.denoiser_calls // hub.call["num_inference_steps"]

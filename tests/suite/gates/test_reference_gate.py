@@ -31,7 +31,7 @@ SOUND = limits("reference", lpips_to_stored=CEILING, sound_to_stored=0.05)
 
 def result(to_stored: Sequence[float], **more: Any) -> ReferenceResult:
     """What was measured of a batch of 1 whose pictures are so far from the stored ones."""
-    plain = {"dtype": "bfloat16", "size": [8, 8], "seed": 0, "showing": [True], "has_stored": True}
+    plain = {"dtype": "bfloat16", "size": [8, 8], "seed": 0, "showing": [True], "batch_size": 1}
     return ReferenceResult(**{**plain, **more}, to_stored=list(to_stored))
 
 
@@ -120,9 +120,26 @@ def test_black_pictures_and_a_bf16_that_draws_something_else_are_red_at_every_ba
         (0.05, False, False),
         (math.nan, True, False),
     ):
-        now = result([], has_stored=False, showing=[True, showing], bf16_to_float32=[0.0, far])
+        now = result([], batch_size=2, showing=[True, showing], bf16_to_float32=[0.0, far])
         assert passes(GATE.judge(now, bounds, RECORDING)) is expected
-    assert GATE.keep(result([], has_stored=False)) is None
+    assert GATE.keep(result([], batch_size=2)) is None
+
+
+def test_in_float32_every_batch_size_has_to_draw_what_is_stored_of_batch_1() -> None:
+    """What only batches break is then no fault of bf16, which draws as float32 does."""
+    alone = ReferenceKept(
+        dtype="float32", size=[8, 8], seed=0, pictures=[StoredPicture(file="a.png", sha256="0" * 64, prompt="a ring")]
+    )
+    bounds = limits("reference", lpips_to_stored=CEILING, lpips_bf16_to_float32=CEILING)
+    for far, expected in ((0.0, Verdict.PASS), (0.3, Verdict.FAIL)):
+        now = result([far], batch_size=2, alone=alone, bf16_to_float32=[0.0])
+        said = settle(GATE.judge(now, bounds, RECORDING))
+        assert said.verdict is expected
+        assert "worst of 1 pictures; drawn 2 at a time, stored alone" in said.message
+        assert said.verdict is Verdict.PASS or "bf16" not in said.message
+    nothing = Missing(reason="nobody recorded batch 1", cause=Cause.NO_BASELINE, entitled=True)
+    found = GATE.judge(result([], batch_size=2, alone=nothing, bf16_to_float32=[0.0]), bounds, RECORDING)
+    assert [check.verdict for check in found] == [Verdict.SKIP, Verdict.PASS, Verdict.PASS]
 
 
 def test_what_is_recorded_of_a_tiny_checkpoint_passes_and_a_damaged_picture_fails_with_its_sentence() -> None:

@@ -233,6 +233,12 @@ def test_a_proven_case_does_not_vouch_for_another() -> None:
     assert exit_code([("a", Verdict.PASS), ("b", Verdict.SKIP)]) == ExitCode.ONLY_SKIPS
 
 
+def test_what_was_recorded_counts_where_another_case_has_nothing_to_record() -> None:
+    assert exit_code([("a", Verdict.PASS), ("b", Verdict.SKIP)], recording=True) == ExitCode.GREEN
+    assert exit_code([("a", Verdict.PASS), ("b", Verdict.FAIL)], recording=True) == ExitCode.FAIL
+    assert exit_code([("a", Verdict.SKIP)], recording=True) == ExitCode.ONLY_SKIPS
+
+
 @given(runs, st.randoms(use_true_random=False))
 def test_the_exit_code_does_not_depend_on_order(cases: list[tuple[str, Verdict]], luck: object) -> None:
     shuffled = list(cases)

@@ -14,7 +14,8 @@ from fixtures.faults.in_pipeline import pictures_are_white
 from fixtures.faults.patching import Patch
 from fixtures.gates.digest import DigestKept
 from fixtures.gates.reference import ReferenceKept
-from fixtures.gates.verdict import Cause, ExitCode
+from fixtures.gates.registry import find_gate
+from fixtures.gates.verdict import Cause, ExitCode, Verdict, skipped
 from fixtures.results.baseline import path_of, read
 from fixtures.results.records import typed
 from fixtures.results.seal import sealed
@@ -90,6 +91,20 @@ def test_a_rebaseline_shows_old_against_new_and_keeps_what_it_did_not_measure(
     assert new.provenance("digest").reason == "one bit moved"
     assert new.provenance("velocity").reason == "what the tests compare with"
     assert gate(*selection, baselines=own_baselines).record("digest").message.startswith("moved 0")
+
+
+def test_a_rebaseline_that_recorded_is_green_beside_a_case_that_cannot_be_measured_here(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = find_gate("digest")
+    said = iter([[], [skipped("denoiser outputs", "this machine cannot draw it")]])
+    monkeypatch.setattr(type(digest), "judge", lambda *_: next(said))
+    selection = (*cases(BF16, NVFP4), *gates("digest"), "--rebaseline", "--reason", "what is normal")
+    outcome = gate(*selection, baselines=tmp_path)
+    assert outcome.code == ExitCode.GREEN, outcome.text
+    assert sorted(record.verdict for record in outcome.records) == [Verdict.PASS, Verdict.SKIP]
+    assert outcome.says(": recorded digest")
+    assert not outcome.says("nothing is proven")
 
 
 def test_a_red_gate_records_nothing_and_refuses_nothing_but_its_own_section(

@@ -1,8 +1,8 @@
 """Makes every process of a run one on a simulated B200: Python imports this first where this folder leads PYTHONPATH.
 
 `SIMULATED_HOST` names the JSON file that describes the host (tests/suite/b200/host.py writes it). Nothing of the suite
-is replaced: torch answers as on CUDA (silicon.py), NVML is the `pynvml` beside this file, and mslk's kernel runs as torch's
-code (quantizer.py).
+is replaced: torch answers as on CUDA (silicon.py), NVML is the `pynvml` beside this file, and mslk's kernel runs as
+torch's code (quantizer.py).
 """
 
 from __future__ import annotations
