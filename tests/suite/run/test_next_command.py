@@ -125,3 +125,19 @@ def test_the_command_of_a_run_has_its_overrides_and_nothing_that_a_session_adds(
     assert rehearsal.again(["tests/gate", "--lane", "b200-rehearsal", "--model", "ltx-2"]) == [
         *("nox", "-s", "b200", "--", "--rehearse", "--model", "ltx-2")
     ]
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        ((), ["--nightly"]),
+        (("--index", "file:///mirror"), ["--nightly", "file:///mirror"]),
+        (("--index=file:///mirror",), ["--nightly", "file:///mirror"]),
+    ],
+)
+def test_a_bisect_looks_where_the_run_found_its_nightlies(index: tuple[str, ...], told: list[str]) -> None:
+    commands = Commands(options=RunOptions(), lane=LANES["b200"], by_itself=True, index=index)
+    stack = {"torch": "2.16.0.dev20261129+cu130"}
+    command = next_command("flux1-dev/mxfp8-hub-bs1-eager", "velocity", [], stack, commands, pins=PINS)
+    at = command.index("--nightly")
+    assert command[at : at + len(told)] == told
