@@ -39,6 +39,7 @@ SESSIONS = {
     """,
     "gb300": "Judge tonight's nightlies on a GB300: the b200 lane by baselines of its own, no published floors.",
     "tests": "Test the suite itself: its own logic and a small gate, on the CPU.",
+    "drill": "Run the b200 lane through nights that go wrong, on a B200 in software: the tests' own, and a bisect.",
     "faults": "Break the libraries on purpose, once for every known regression, and show which gate catches it.",
     "bisect": "Find which package and version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`.",
     "compare": "Put two stacks side by side, no baseline: `nox -s compare -- --a torchao=0.17.0 --b torchao=0.18.0`.",

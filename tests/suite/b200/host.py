@@ -131,7 +131,6 @@ class Host:
     def session(self, *given: str, name: str = "b200") -> Outcome:
         """A session as nox starts it: looks, installs from the host's indexes, judges."""
         results = self.folder / f"results-{len(list(self.folder.glob('results-*')))}"
-        command = ["-m", "fixtures.run.launch", name, "--home", str(self.folder / "environments")]
         chosen = list(given)
         options = {
             "--index": self.nightlies.as_uri(),
@@ -141,7 +140,12 @@ class Host:
         }
         for option, value in options.items():
             chosen += [] if option in given else [option, value]
-        return self.outcome(results, self.python(*command, "--from", str(ROOT), "--", *chosen))
+        return self.outcome(results, self.launched(name, *chosen))
+
+    def launched(self, name: str, *given: str) -> subprocess.CompletedProcess[str]:
+        """What nox runs for a session."""
+        homes = ["--home", str(self.folder / "environments"), "--from", str(ROOT)]
+        return self.python("-m", "fixtures.run.launch", name, *homes, "--", *given)
 
     def typed(self, command: Sequence[str], *, reason: str = "a first night") -> Outcome:
         """What a run printed, typed as printed; `...` is the user's to fill in."""

@@ -1,7 +1,7 @@
 """Package indexes of a simulated host: PyPI, which has what this interpreter runs on, and nightlies of what moves.
 
-Their wheels are real and small: metadata, a line that leads to this interpreter's own modules, and, in a nightly that
-broke something, the code that it broke. uv resolves and installs them as it would the real ones.
+Their wheels are real and small: metadata, lines that lead to the stand-ins and to this interpreter's own modules, and,
+in a nightly that broke something, the code that it broke. uv resolves and installs them as it would the real ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from fixtures.catalog.packages import nightly
 
+HERE = Path(__file__).parent
 MODULES = "modules"
 """The folder beside an index that holds links to this interpreter's modules, without word of who brought them."""
 SITE = sysconfig.get_path("purelib")
@@ -92,7 +93,7 @@ def _wheel(
     info = f"{stem}.dist-info"
     held = {
         **{f"{info}/{file}" if file in INFORMATION else file: text for file, text in (files or {}).items()},
-        f"here_{name.replace('-', '_')}.pth": f"{folder.parent / MODULES}\n",
+        f"here_{name.replace('-', '_')}.pth": f"{HERE / 'site'}\n{folder.parent / MODULES}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

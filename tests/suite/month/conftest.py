@@ -1,10 +1,25 @@
-"""A month of nights of the b200 lane on a simulated B200: few steps of one model."""
+"""A month of nights of the b200 lane on a simulated B200: few steps of one model. `nox -s drill` adds what takes long."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.suite.b200.host import Host
+
+
+DRILL = ("test_blame.py",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where this folder is what runs."""
+    parser.addoption("--drill", action="store_true", help="what takes long, too")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what only the drill runs."""
+    return True if collection_path.name in DRILL and not config.getoption("--drill", default=False) else None
 
 
 @pytest.fixture(scope="module")
