@@ -1,4 +1,4 @@
-"""A month of nights of the b200 lane on a simulated B200: few steps of one model. `nox -s drill` adds what takes long."""
+"""A month of nights of the b200 lane on a B200 in software: few steps of one model. The drill adds what takes long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.suite.b200.host import Host
-
 
 DRILL = ("test_blame.py",)
 
