@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +16,13 @@ import pytest
 from fixtures import ROOT
 from fixtures.catalog import models
 from fixtures.gates.verdict import Cause, ExitCode, Verdict
+from fixtures.pipelines.load import SHIPPED
 from fixtures.results.baseline import path_of, read
 from fixtures.run.preflight import EXIT_ERROR
 from tests.suite.b200 import index
 from tests.suite.b200.host import Host, gpu, today
 from tests.suite.gate_runs import METRIC, Outcome, cases
-from tests.suite.hub_stand_in import storage_of
+from tests.suite.hub_stand_in import into_cache, repository
 
 BF16, MXFP8, NVFP4 = (f"flux1-dev/{name}-hub-bs1-reduce-overhead" for name in ("bf16", "mxfp8", "nvfp4"))
 MXFP8_BS8 = "flux1-dev/mxfp8-hub-bs8-regional"
@@ -183,13 +183,13 @@ def test_a_text_encoder_that_loads_only_partly_is_never_recorded(host: Host, tmp
     from safetensors.torch import load_file, save_file
 
     model = models()["flux1-dev"]
-    cache = tmp_path / "hub"
-    storage = storage_of(host.cache, model)
-    shutil.copytree(storage, storage_of(cache, model), symlinks=True)
-    file = storage_of(cache, model) / "snapshots" / model.revision / "text_encoder" / "model.safetensors"
+    cache = tmp_path / "home"
+    published = repository(SHIPPED / model.name, tmp_path / "published", model.component)
+    file = published / "text_encoder" / "model.safetensors"
     tensors = load_file(file)
     del tensors[next(name for name in tensors if "fc1.weight" in name)]
-    save_file(tensors, file.resolve(), metadata={"format": "pt"})
+    save_file(tensors, file, metadata={"format": "pt"})
+    into_cache(published, cache, model)
     broken = like(host, variables={"HF_HOME": str(cache)})
     night = broken.night(*cases(BF16, MXFP8), *KEPT, *RECORD, "--baselines", str(tmp_path / "baselines"))
     assert night.code == ExitCode.ERROR, night.text
@@ -246,4 +246,4 @@ def test_what_does_not_load_or_fit_or_replay_is_told_and_the_rest_is_judged(reco
     assert found[BF16] == found[MXFP8] == {"determinism"}
     said = {record.message for record in night.records if record.gate == "determinism"}
     assert len(said) == 1
-    assert "this stack does not start twice" in said.pop()
+    assert "the new process did not draw: determinism: importing torch fails" in said.pop()
