@@ -11,6 +11,7 @@ from fixtures import ROOT
 from fixtures.catalog.packages import axes, overridable
 from fixtures.gates.verdict import ExitCode
 from fixtures.results.baseline import path_of
+from fixtures.results.seal import sealed
 from fixtures.run.next_command import moved_packages
 from fixtures.stack.installed import installed
 from fixtures.stack.requirements import split_arguments
@@ -39,7 +40,7 @@ def test_a_gate_in_one_file_is_planned_recorded_judged_and_shown(
     path = path_of(baselines, "cpu", NVFP4)
     fields = json.loads(path.read_text())
     fields["matmuls"]["matmuls"] += 1
-    path.write_text(json.dumps(fields))
+    path.write_text(sealed(fields))
     changed = gate(*chosen, baselines=baselines)
     assert changed.code == ExitCode.FAIL
     assert changed.record("matmuls").message == "matmuls 176, expected 177"
