@@ -47,8 +47,6 @@ class Host:
     cuda: int = 13000
     planted: list[dict[str, str]] = field(default_factory=list)
     """Code that runs after a module was imported, in its names: what a nightly broke."""
-    toy: bool = True
-    """Drawn in two steps under limits of its own, as the tests do; else as the tiny checkpoints are."""
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -80,8 +78,6 @@ class Host:
             "driver": self.driver,
             "cuda": self.cuda,
             "planted": self.planted,
-            "toy": self.toy,
-            "drawn": {"steps": 2, "prompts": 2, "side": 64} if self.toy else {"steps": 12, "prompts": 24, "side": None},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "host.json"

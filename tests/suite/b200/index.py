@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import sysconfig
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from fixtures.catalog.packages import nightly
+from tests.suite.tiny_wheels import make_wheel
 
 HERE = Path(__file__).parent
 MODULES = "modules"
@@ -24,7 +24,6 @@ MODULES = "modules"
 SITE = sysconfig.get_path("purelib")
 BROKEN = "simulated_nightly"
 """The folder in site-packages where a nightly keeps what it broke: `<package>/<module>.py`, run after that import."""
-INFORMATION = {"entry_points.txt"}
 FUTURE = {"torch": "2.16.0", "torchvision": "0.31.0", "torchao": "0.19.0", "mslk": "2026.12.1"}
 """The release that each nightly line leads to."""
 
@@ -57,8 +56,7 @@ def everyday(folder: Path) -> None:
     for name, one in found.items():
         # What an extra brings is there already.
         requires = [line for line in one.requires or () if "extra ==" not in line.replace("extra==", "extra ==")]
-        points = one.read_text("entry_points.txt")
-        _wheel(folder, name, one.version, requires, {} if points is None else {"entry_points.txt": points})
+        _wheel(folder, name, one.version, requires, entry_points=one.read_text("entry_points.txt") or "")
     _pages(folder)
 
 
@@ -84,24 +82,19 @@ def a_night(day: str, *, without: Sequence[str] = (), **broke: Mapping[str, str]
 
 
 def _wheel(
-    folder: Path, name: str, version: str, requires: Iterable[str], files: Mapping[str, str] | None = None
+    folder: Path,
+    name: str,
+    version: str,
+    requires: Iterable[str],
+    files: Mapping[str, str] | None = None,
+    entry_points: str = "",
 ) -> Path:
-    stem = f"{name.replace('-', '_')}-{version}"
-    path = folder / canonicalize_name(name) / f"{stem}-py3-none-any.whl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
-    info = f"{stem}.dist-info"
-    held = {
-        **{f"{info}/{file}" if file in INFORMATION else file: text for file, text in (files or {}).items()},
-        f"here_{name.replace('-', '_')}.pth": f"{HERE / 'site'}\n{folder.parent / MODULES}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    with zipfile.ZipFile(path, "w") as wheel:
-        for member, text in held.items():
-            wheel.writestr(member, text)
-        wheel.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in (*held, f"{info}/RECORD")))
-    return path
+    """A wheel in its package's folder that leads to the stand-ins and to this interpreter's modules."""
+    package = folder / canonicalize_name(name)
+    package.mkdir(parents=True, exist_ok=True)
+    leads = {f"here_{name.replace('-', '_')}.pth": f"{HERE / 'site'}\n{folder.parent / MODULES}\n"}
+    held = {**(files or {}), **leads}
+    return make_wheel(package, name, version, requires=requires, files=held, entry_points=entry_points)
 
 
 def _pages(folder: Path, yanked: Iterable[Path] = ()) -> None:

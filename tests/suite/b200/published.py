@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 from fixtures import catalog
 from fixtures.catalog.models import discover as everything
-from fixtures.catalog.schema import Checkpoint, Limit, Model, Sampling, Selection
+from fixtures.catalog.schema import Checkpoint, Model, Sampling, Selection
 from tests.suite.b200.toy_limits import LIMITS
 
 SIZES = ("height", "width", "num_frames", "max_sequence_length")
@@ -40,56 +39,45 @@ LINEARS = {"flux1-dev": 44, "qwen-image": 12, "ltx-2": 113}
 """How many Linears the published selection takes of each tiny denoiser."""
 
 
-NOISE_LEVELS = {("flux1-dev", 2): (1.0, 0.612866)}
-"""What the tiny checkpoint's scheduler sets for so many steps at its size (diffusers 0.42.1)."""
+NOISE_LEVELS = {"flux1-dev": (1.0, 0.612866)}
+"""What a tiny checkpoint's scheduler sets for STEPS steps at SIDE pixels (diffusers 0.42.1)."""
+STEPS, PROMPTS, SIDE = 2, 2, 64
 
 
-def simulated(
-    model: Model, *, steps: int, prompts: int, side: int | None, limits: tuple[Limit, ...] | None
-) -> Simulated:
-    """The model as the hub of the simulated host has it, pictures `side` pixels wide and high; None: the tiny ones'.
-    `limits` judge what is drawn; None: the tiny checkpoint's."""
+def simulated(model: Model) -> Simulated:
+    """The model as the simulated host has it: what hub and tiny checkpoint draw is small and judged by LIMITS."""
     hub, tiny = model.samplings["hub"], model.samplings["tiny"]
-    branches = hub.denoiser_calls // hub.call["num_inference_steps"]
-    drawn = tuple(limit for limit in model.limits if "tiny" in limit.checkpoints) if limits is None else limits
-    sampling = Sampling(
-        call={
-            **hub.call,
-            **{name: tiny.call[name] for name in SIZES if name in hub.call},
-            **({} if side is None else {"height": side, "width": side}),
-            "num_inference_steps": steps,
-        },
-        prompts=tiny.prompts[:prompts],
-        seed=hub.seed,
-        denoiser_calls=steps * branches,
-        sound_rate=tiny.sound_rate,
-    )
-    fields: dict[str, Any] = {one.name: getattr(model, one.name) for one in dataclasses.fields(model)}
-    fields["samplings"] = {**model.samplings, "hub": sampling}
-    judged: tuple[Checkpoint, ...] = ("hub",)
-    if side is not None:
-        smaller = {"num_inference_steps": steps, "height": side, "width": side}
-        calls = steps * tiny.denoiser_calls // tiny.call["num_inference_steps"]
-        fields["samplings"]["tiny"] = dataclasses.replace(
-            tiny, call={**tiny.call, **smaller}, prompts=tiny.prompts[:prompts], denoiser_calls=calls
+    small = {"height": SIDE, "width": SIDE, "num_inference_steps": STEPS}
+    sizes = {name: tiny.call[name] for name in SIZES if name in hub.call}
+    drawn: dict[Checkpoint, Sampling] = {
+        checkpoint: dataclasses.replace(
+            sampling,
+            call={**sampling.call, **(sizes if checkpoint == "hub" else {}), **small},
+            prompts=tiny.prompts[:PROMPTS],
+            denoiser_calls=STEPS * sampling.denoiser_calls // sampling.call["num_inference_steps"],
+            followed_pictures=None,
+            sound_rate=tiny.sound_rate,
         )
-        judged = ("hub", "tiny")
+        for checkpoint, sampling in model.samplings.items()
+        if checkpoint in {"hub", "tiny"}
+    }
+    fields: dict[str, Any] = {one.name: getattr(model, one.name) for one in dataclasses.fields(model)}
+    fields["samplings"] = {**model.samplings, **drawn}
     fields["limits"] = (
-        *(limit for limit in model.limits if not (limit.gate in PICTURED and set(judged) & set(limit.checkpoints))),
-        *(dataclasses.replace(limit, checkpoints=judged) for limit in drawn if limit.gate in PICTURED),
+        *(limit for limit in model.limits if not (limit.gate in PICTURED and drawn.keys() & set(limit.checkpoints))),
+        *(dataclasses.replace(limit, checkpoints=tuple(drawn)) for limit in LIMITS),
     )
-    sigmas = NOISE_LEVELS.get((model.name, steps), model.schedule.sigmas)
+    sigmas = NOISE_LEVELS.get(model.name, model.schedule.sigmas)
     fields["schedule"] = dataclasses.replace(model.schedule, sigmas=sigmas)
     return Simulated(**fields, hub_linears=LINEARS[model.name])
 
 
-def install(host: Mapping[str, Any]) -> None:
+def install() -> None:
     """From here on the catalog of this process is the simulated host's."""
-    discover, size = everything(), host["drawn"]
-    limits = LIMITS if host["toy"] else None
+    discover = everything()
 
     @functools.cache
     def found() -> dict[str, Model]:
-        return {name: simulated(model, **size, limits=limits) for name, model in discover.items()}
+        return {name: simulated(model) for name, model in discover.items()}
 
     setattr(catalog, "discover", found)  # noqa: B010  imported there, not its own

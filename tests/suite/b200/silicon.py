@@ -172,10 +172,6 @@ class _Event:
 # ---- arithmetic ----------------------------------------------------------------------------------------------------
 
 
-def _multiplications(*sizes: int) -> int:
-    return functools.reduce(lambda a, b: a * b, sizes, 1)
-
-
 @torch.library.custom_op("b200::scaled_mm", mutates_args=())
 def _product(
     a: Tensor,
@@ -207,7 +203,7 @@ def _product(
         out_dtype=out_dtype,
     )
     DEVICE.called("aten::_scaled_mm")
-    DEVICE.ran(KERNELS[kind], _multiplications(a.shape[0], operands.inner, b.shape[1]) * MULTIPLICATION_S[kind])
+    DEVICE.ran(KERNELS[kind], a.shape[0] * operands.inner * b.shape[1] * MULTIPLICATION_S[kind])
     return multiply(operands)
 
 
@@ -239,7 +235,7 @@ def _linear(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def linear(self: torch.nn.Linear, x: Tensor) -> Tensor:
         compiling = torch.compiler.is_compiling()
         if not compiling and type(self.weight) is torch.nn.Parameter and x.device.type != "meta":
-            work = _multiplications(x.numel(), self.out_features)
+            work = x.numel() * self.out_features
             DEVICE.ran(KERNELS["bf16"], work * MULTIPLICATION_S["bf16"])
         return forward(self, x)
 
@@ -302,7 +298,7 @@ def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float]]:
         if name.startswith(("aten.mm", "aten.addmm")):
             rows, out = node.meta["val"].shape
             inner = node.args[-2].meta["val"].shape[1]
-            found.append((KERNELS["bf16"], _multiplications(rows, out, inner) * MULTIPLICATION_S["bf16"]))
+            found.append((KERNELS["bf16"], rows * out * inner * MULTIPLICATION_S["bf16"]))
         elif ATTENTION in name:
             found.append((KERNELS["attention"], 1e-4))
     return found

@@ -83,4 +83,4 @@ sys.meta_path.insert(0, _After(then))
 from tests.suite.b200 import clock, published  # noqa: E402  the standard library and the catalog's data alone
 
 clock.install()
-published.install(HOST)
+published.install()
