@@ -47,6 +47,8 @@ class Host:
     cuda: int = 13000
     planted: list[dict[str, str]] = field(default_factory=list)
     """Code that runs after a module was imported, in its names: what a nightly broke."""
+    disk_free_bytes: int | None = None
+    """Of every disk; None: what there is."""
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -78,6 +80,7 @@ class Host:
             "driver": self.driver,
             "cuda": self.cuda,
             "planted": self.planted,
+            "disk_free_bytes": self.disk_free_bytes,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "host.json"
@@ -159,6 +162,6 @@ class Host:
         return Outcome(code=done.returncode, text=text, folder=(results / "latest").resolve(), records=records)
 
 
-def today() -> str:
-    """The day of tonight's nightlies, in UTC."""
-    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+def today(ago: int = 0) -> str:
+    """The day of tonight's nightlies, in UTC, or the day so many before."""
+    return (datetime.datetime.now(tz=datetime.UTC).date() - datetime.timedelta(days=ago)).isoformat()

@@ -35,7 +35,7 @@ class Simulated(Model):
         return self.hub_linears if checkpoint == "hub" else super().declared_linears(checkpoint)
 
 
-LINEARS = {"flux1-dev": 44, "qwen-image": 12, "ltx-2": 113}
+LINEARS = {"flux1-dev": 44, "qwen-image": 24, "ltx-2": 68}
 """How many Linears the published selection takes of each tiny denoiser."""
 
 

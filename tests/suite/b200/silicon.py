@@ -11,6 +11,7 @@ import functools
 import gc
 import gzip
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -296,8 +297,8 @@ def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float]]:
     for node in module.graph.nodes:
         name = str(node.target)
         if name.startswith(("aten.mm", "aten.addmm")):
-            rows, out = node.meta["val"].shape
-            inner = node.args[-2].meta["val"].shape[1]
+            rows, out = map(_size, node.meta["val"].shape)
+            inner = _size(node.args[-2].meta["val"].shape[1])
             found.append((KERNELS["bf16"], rows * out * inner * MULTIPLICATION_S["bf16"]))
         elif ATTENTION in name:
             found.append((KERNELS["attention"], 1e-4))
@@ -305,7 +306,13 @@ def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float]]:
 
 
 def _bytes(value: Any) -> int:
-    return sum(leaf.nbytes for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+    leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return sum(math.prod(map(_size, leaf.shape)) * leaf.itemsize for leaf in leaves)
+
+
+def _size(size: int | torch.SymInt) -> int:
+    """Of a graph for any size: what it was in the call for which the graph was made."""
+    return int(size.node.hint) if isinstance(size, torch.SymInt) else size
 
 
 # ---- torch's own names ---------------------------------------------------------------------------------------------

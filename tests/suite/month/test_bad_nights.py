@@ -20,9 +20,9 @@ from fixtures.pipelines.load import SHIPPED
 from fixtures.results.baseline import path_of, read
 from fixtures.run.preflight import EXIT_ERROR
 from tests.suite.b200 import index
-from tests.suite.b200.host import Host, gpu, today
+from tests.suite.b200.host import GB, Host, gpu, today
 from tests.suite.gate_runs import METRIC, Outcome, cases
-from tests.suite.hub_stand_in import into_cache, repository
+from tests.suite.hub_stand_in import into_cache, repository, serving
 
 BF16, MXFP8, NVFP4 = (f"flux1-dev/{name}-hub-bs1-reduce-overhead" for name in ("bf16", "mxfp8", "nvfp4"))
 MXFP8_BS8 = "flux1-dev/mxfp8-hub-bs8-regional"
@@ -115,25 +115,36 @@ PLANTED: dict[str, tuple[Mapping[str, str], set[str]]] = {
             "def _to_mx_rceil(data_hp, max_abs, max_pos):\n"
             "    return _rceil(data_hp, max_abs / 16, max_pos)\n",
         ),
-        {"arithmetic", "velocity", "digest"},
+        {"arithmetic", "velocity"},
     ),
     "speed": (
         after("tests.suite.b200.silicon", "MULTIPLICATION_S['mxfp8'] *= 1.05"),
         {"speed"},
     ),
+    "memory": (
+        after(
+            "torchao.quantization.quant_api",
+            "_quantize = quantize_\n"
+            "def quantize_(model, *args, **kwargs):\n"
+            "    plain = {name: weight.data for name, weight in model.named_parameters() if weight.ndim == 2}\n"
+            "    _quantize(model, *args, **kwargs)\n"
+            "    for name, weight in plain.items():\n"
+            "        model.register_buffer('plain_' + name.replace('.', '_'), weight, persistent=False)\n",
+        ),
+        {"memory"},
+    ),
 }
+"""Block scales a sixteenth of what they should be; kernels 5 % slower; weights kept beside their quantized selves."""
 
 
-@pytest.mark.parametrize("kind", ["numerics", "speed"])
+@pytest.mark.parametrize("kind", list(PLANTED))
 def test_a_planted_regression_is_red_in_the_gates_that_are_for_it(recorded: Host, kind: str) -> None:
     plant, gates = PLANTED[kind]
     night = like(recorded, planted=[plant]).night(*cases(MXFP8), *KEPT)
     assert night.code == ExitCode.FAIL, night.text
     found = red(night)
     assert set(found) == {MXFP8}
-    assert gates - {"digest"} <= found[MXFP8]
-    if kind == "speed":
-        assert found[MXFP8] == {"speed"}
+    assert found[MXFP8] >= gates if kind == "numerics" else found[MXFP8] == gates
 
 
 # ---- day 4 ---------------------------------------------------------------------------------------------------------
@@ -165,6 +176,47 @@ def test_without_mslk_its_format_says_why_once_and_the_others_are_judged(recorde
     assert "nvfp4 cannot be judged natively: importing mslk.quantize.triton.fp4_quantize fails" in said.pop()
     assert not any("bisect" in record.next for record in of_it)
     assert f"so say {len(of_it)} gates" in night.text
+
+
+# ---- day 5 ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_index_that_froze_or_lacks_a_package_stops_the_night_before_anything_is_installed(host: Host) -> None:
+    frozen, without = host.folder / "frozen", host.folder / "without"
+    index.nights(frozen, index.a_night(today(20)))
+    index.nights(without, index.a_night(today(), without=["mslk"]))
+    environments = host.folder / "environments"
+    before = sorted(environments.glob("*"))
+    for folder, words in (
+        (frozen, f"are more than 7 days old: torch {index.Nightly(package='torch', day=today(20)).version} (20 days old)"),
+        (without, f"no nightly of mslk up to {today()} fits here: the index offers none"),
+    ):
+        night = host.session("--index", folder.as_uri())
+        assert night.code == EXIT_ERROR, night.text
+        assert words in night.text
+        assert not night.records
+    assert sorted(environments.glob("*")) == before
+
+
+def test_packages_of_different_days_are_told_and_the_stack_that_ran_that_night_is_taken_again(host: Host) -> None:
+    """torchvision and mslk of today come late, torchao's of today was yanked."""
+    folder = host.folder / "lagging"
+    nightly = {(name, ago): index.Nightly(package=name, day=today(ago)) for name in index.FUTURE for ago in (0, 1)}
+    withdrawn = replace(nightly["torchao", 0], yanked=True)
+    index.nights(folder, [*(nightly[name, 1] for name in index.FUTURE), nightly["torch", 0], withdrawn])
+    asked = ("--index", folder.as_uri(), "--case", "flux1-dev/mxfp8-meta-bs1-eager", "--gate", "roofline")
+    first = host.session(*asked)
+    assert first.code == ExitCode.GREEN, first.text
+    for name in index.FUTURE:
+        assert f"{name} {nightly[name, 1].version} (1 day old)" in first.text
+    assert f"torch {nightly['torch', 0].version} is there, and torchvision of its day is not" in first.text
+    assert f"torchao-{withdrawn.version}-py3-none-any.whl is left out: yanked" in first.text
+
+    index.nights(folder, [nightly["torchvision", 0], nightly["mslk", 0]])
+    again = host.session(*asked, "--date", today())
+    assert again.code == ExitCode.GREEN, again.text
+    assert f"the stack that ran on {today()} is taken again" in again.text
+    assert f"torch {nightly['torch', 1].version} (1 day old)" in again.text
 
 
 # ---- day 6 ---------------------------------------------------------------------------------------------------------
@@ -220,6 +272,31 @@ def test_what_the_host_lacks_stops_the_night_before_anything_is_drawn(
     assert night.code == EXIT_ERROR, night.text
     assert words in night.text
     assert not night.records
+
+
+def test_hub_and_disk_stop_the_night_in_one_message_before_anything_is_installed(host: Host, tmp_path: Path) -> None:
+    """A hub that restarts, keeps one repository closed and has lost another's revision; a disk that is nearly full."""
+    flux, qwen, ltx = models().values()
+    there = {flux.repo: (flux.revision, "gated"), qwen.repo: (qwen.revision, "no revision")}
+    with serving({**there, ltx.repo: (ltx.revision, SHIPPED / ltx.name)}, out_of_order=1) as hub:  # type: ignore[dict-item]
+        full = like(
+            host, disk_free_bytes=3 * GB, variables={"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url}
+        )
+        night = full.session()
+    assert night.code == EXIT_ERROR, night.text
+    assert "the hub answers HTTP 503; asking again in 5 s" in night.text
+    assert f"hub: {flux.repo} is closed to this machine" in night.text
+    assert f"hub: {qwen.repo} at {qwen.revision[:7]} is not in {tmp_path / 'home'}" in night.text
+    assert f"hub: {ltx.repo}" not in night.text
+    assert f"disk: {tmp_path / 'home' / 'hub'} has 3 GB free and" in night.text
+    assert "GB are needed for a denoiser that is saved (TMPDIR)" in night.text
+
+
+def test_a_cache_that_nobody_may_write_stops_the_night(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file where a folder should be")
+    night = like(host, variables={"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9"}).session()
+    assert night.code == EXIT_ERROR, night.text
+    assert f"disk: {tmp_path / 'home' / 'hub'} cannot be written, and it takes the weights of" in night.text
 
 
 # ---- day 7 ---------------------------------------------------------------------------------------------------------
