@@ -33,7 +33,8 @@ SESSIONS = {
     "b200": """Judge tonight's nightly torch, torchao and mslk on a B200, natively, with published weights and no skips.
 
     `--cuda 13.0` or `--index URL` names the nightly index, `--date 2026-11-01` takes what it held on that day (as does
-    `--torchao 2026-11-01` for one package), `--diffusers main` takes git, `--gpus 4` spreads the run over GPUs.
+    `--torchao 2026-11-01` for one package), `--diffusers main` takes git, `--gpus 4` spreads the run over GPUs,
+    `--slurm` over a cluster's.
     `--plan` only says how long that should take and what it needs, before anything is installed.
     `--rehearse` runs the same lane on any machine, with stand-ins for weights and arithmetic.
     """,

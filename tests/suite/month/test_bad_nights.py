@@ -185,10 +185,14 @@ def test_an_index_that_froze_or_lacks_a_package_stops_the_night_before_anything_
     frozen, without = host.folder / "frozen", host.folder / "without"
     index.nights(frozen, index.a_night(today(20)))
     index.nights(without, index.a_night(today(), without=["mslk"]))
+    old = index.Nightly(package="torch", day=today(20)).version
     environments = host.folder / "environments"
     before = sorted(environments.glob("*"))
     for folder, words in (
-        (frozen, f"are more than 7 days old: torch {index.Nightly(package='torch', day=today(20)).version} (20 days old)"),
+        (
+            frozen,
+            f"are more than 7 days old: torch {old} (20 days old)",
+        ),
         (without, f"no nightly of mslk up to {today()} fits here: the index offers none"),
     ):
         night = host.session("--index", folder.as_uri())
@@ -279,9 +283,7 @@ def test_hub_and_disk_stop_the_night_in_one_message_before_anything_is_installed
     flux, qwen, ltx = models().values()
     there = {flux.repo: (flux.revision, "gated"), qwen.repo: (qwen.revision, "no revision")}
     with serving({**there, ltx.repo: (ltx.revision, SHIPPED / ltx.name)}, out_of_order=1) as hub:  # type: ignore[dict-item]
-        full = like(
-            host, disk_free_bytes=3 * GB, variables={"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url}
-        )
+        full = like(host, disk_free_bytes=3 * GB, variables={"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url})
         night = full.session()
     assert night.code == EXIT_ERROR, night.text
     assert "the hub answers HTTP 503; asking again in 5 s" in night.text
