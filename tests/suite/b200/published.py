@@ -39,7 +39,7 @@ LINEARS = {"flux1-dev": 44, "qwen-image": 24, "ltx-2": 68}
 """How many Linears the published selection takes of each tiny denoiser."""
 
 
-NOISE_LEVELS = {"flux1-dev": (1.0, 0.612866)}
+NOISE_LEVELS = {"flux1-dev": (1.0, 0.612866), "qwen-image": (1.0, 0.75), "ltx-2": (1.0, 0.75)}
 """What a tiny checkpoint's scheduler sets for STEPS steps at SIDE pixels (diffusers 0.42.1)."""
 STEPS, PROMPTS, SIDE = 2, 2, 64
 

@@ -312,7 +312,11 @@ def _bytes(value: Any) -> int:
 
 def _size(size: int | torch.SymInt) -> int:
     """Of a graph for any size: what it was in the call for which the graph was made."""
-    return int(size.node.hint) if isinstance(size, torch.SymInt) else size
+    if isinstance(size, torch.SymInt):
+        hint = size.node.hint
+        assert isinstance(hint, int)
+        return hint
+    return size
 
 
 # ---- torch's own names ---------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""A month of nights of the b200 lane on a B200 in software: few steps of one model. The drill adds what takes long."""
+"""A month of nights of the b200 lane on a B200 in software: few steps of one model. The drill adds what takes long: the
+other models, and a bisect."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.suite.b200.host import Host
 
-DRILL = ("test_blame.py",)
+DRILL = ("test_blame.py", "test_other_models.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

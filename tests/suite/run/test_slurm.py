@@ -70,7 +70,8 @@ def test_a_red_smoke_is_the_only_job(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "from dataclasses import replace\n"
         "from fixtures.catalog.lanes import _LANES\n"
         "cpu = next(lane for lane in _LANES if lane.name == 'cpu')\n"
-        "LANE = replace(cpu, name='smoking', default=False, smoke='hopper-full-size', arguments=('--lane', 'smoking'))\n"
+        "own = {'name': 'smoking', 'default': False, 'arguments': ('--lane', 'smoking')}\n"
+        "LANE = replace(cpu, smoke='hopper-full-size', **own)\n"
     )
     monkeypatch.setenv("GATE_LANES", str(lane))
     child, slurm = started(tmp_path, "--lane", "smoking", "--model", "flux1-dev")
