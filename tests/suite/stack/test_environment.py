@@ -116,6 +116,41 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
     capsys.readouterr()
 
 
+@pytest.mark.parametrize(
+    ("setting", "lift"),
+    [
+        ("PIP_CONSTRAINT", "to lift that unset PIP_CONSTRAINT, or delete the line"),
+        ("UV_CONSTRAINT", "to lift that unset UV_CONSTRAINT, or delete the line"),
+        (
+            "PIP_CONFIG_FILE",
+            r"to lift that begin the command with PIP_CONSTRAINT= \(set to nothing\), or delete the line",
+        ),
+        ("UV_CONFIG_FILE", "to lift that delete the line, or set UV_NO_CONFIG=1"),
+    ],
+)
+def test_a_constraint_that_bars_a_version_is_named_with_the_way_to_lift_it(
+    setting: str, lift: str, tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PIP_CONSTRAINT", "UV_CONSTRAINT"):
+        monkeypatch.delenv(name, raising=False)
+    lines = tmp_path / "constraints.txt"
+    lines.write_text("# tested here\ntinypackage<1.5,>=0.1  # the newest that fits\nother==1\n")
+    where = {"PIP_CONFIG_FILE": tmp_path / "pip.conf", "UV_CONFIG_FILE": tmp_path / "uv.toml"}.get(setting, lines)
+    if setting == "PIP_CONFIG_FILE":
+        where.write_text(f"[global]\nconstraint = {lines}\n")
+    elif setting == "UV_CONFIG_FILE":
+        where.write_text('constraint-dependencies = ["tinypackage<1.5,>=0.1"]\n')
+    monkeypatch.setenv(setting, str(where))
+    asked = Environment(name="suite", steps=(InstallStep(requirements=("tinypackage==2.0",)),))
+    named = where if setting == "UV_CONFIG_FILE" else lines
+    barred = rf"tinypackage==2.0 cannot be installed: tinypackage\S+ in {named} bars it; {lift}; uv said more"
+    with pytest.raises(InstallFailed, match=barred):
+        env.prepare(asked, tmp_path / "home")
+    monkeypatch.delenv(setting)
+    monkeypatch.setenv("PIP_CONSTRAINT", "")
+    assert version_in(env.prepare(asked, tmp_path / "home")) == "2.0"
+
+
 def test_step_is_left_out_where_it_is_not_needed(tmp_path: Path, wheels: Path) -> None:
     first = InstallStep(requirements=("tinypackage==1.0",))
     for name, program, expected in (("healthy", "import tinypackage", "1.0"), ("broken", "import nothing_such", "2.0")):
