@@ -173,6 +173,7 @@ def test_a_red_run_prints_commands_that_are_typed_as_they_stand_on_the_terminal_
 ) -> None:
     monkeypatch.setenv("GATE_OVERRIDES", '[{"package": "torchao", "given": "0.17.0", "pinned": "0.18.0"}]')
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "no weights").mkdir()
     monkeypatch.setattr(sys, "argv", ["pytest", "tests/gate", "--any-pair", "--checkpoint-folder", "no weights"])
     outcome = gate(*cases(BF16, NVFP4), *gates("manifest", "calls", "digest"), "--any-pair", checkpoints="no weights")
     assert outcome.code == ExitCode.ERROR
@@ -191,6 +192,7 @@ def test_a_red_run_prints_commands_that_are_typed_as_they_stand_on_the_terminal_
 
 def test_pytest_itself_takes_what_is_printed(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "no weights").mkdir()
     red = gate(*cases(BF16), *gates("calls"), "--any-pair", checkpoints="no weights")
     (again,) = {typed(record.reproduce) for record in red.records}
     words = shlex.split(again)

@@ -87,7 +87,11 @@ def test_rebuilt_wheel_is_another_override(tmp_path: Path) -> None:
         ("torch", "torch-4.0-py3-none-any.whl", "is damaged: torch.py in it has other bytes than were packed"),
         ("torch", "torch-5.0-py3-none-any.whl", "is damaged: it has no METADATA and no RECORD"),
         ("torchao", "other", "/other is a checkout of numpy, not of torchao"),
-        ("torchao", "diffusers-main", "/diffusers-main is a checkout of diffusers, not of torchao; give it as --diffusers"),
+        (
+            "torchao",
+            "diffusers-main",
+            "/diffusers-main is a checkout of diffusers, not of torchao; give it as --diffusers",
+        ),
         ("torchao", "named", "/named is a checkout of torchvision, not of torchao; give it as --torchvision"),
         ("torchao", "renamed.whl", "keep the original one"),
         ("torchao", "empty", "it is no checkout"),
