@@ -70,7 +70,9 @@ class Gate:
     ) -> Outcome:
         """Run with these options beside those that every run here has."""
         results = self.scratch / f"results-{len(list(self.scratch.glob('results-*')))}"
-        folder = checkpoints or self.checkpoints
+        folder, kept = checkpoints or self.checkpoints, baselines or self.baselines
+        if "--rebaseline" not in arguments:
+            kept.mkdir(parents=True, exist_ok=True)
         command = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), str(ROOT / "tests" / "gate")]
         # importlib: files of tests/gate and tests/suite may share a name. sys: files keep their descriptors.
         command += ["--import-mode", "importlib", "--capture", "sys"]
@@ -82,7 +84,7 @@ class Gate:
             for part in ("-p", f"no:{name}")
         ]
         command += ["--machine", "cpu", "--metric", METRIC, "--results", str(results)]
-        command += ["--baselines", str(baselines or self.baselines)]
+        command += ["--baselines", str(kept)]
         command += ["--checkpoint-folder", str(folder)] if folder else []
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _own_signals():

@@ -82,7 +82,7 @@ class Host:
             "planted": self.planted,
             "disk_free_bytes": self.disk_free_bytes,
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "baselines").mkdir(parents=True, exist_ok=True)
         path = self.folder / "host.json"
         path.write_text(json.dumps(description, indent=1), encoding="utf-8")
         if not self.packages.exists():

@@ -49,7 +49,7 @@ def test_ends_that_are_not_reproduced_end_it_with_code_1(
             ["--case", CASE, "--gate", "velocity", "--good", "torchao=0.1", "--bad", "torch=2"],
             "torch has a bad version and no good one",
         ),
-        (["--resume", "nowhere"], "there is no nowhere/bisect.jsonl"),
+        (["--resume", "nowhere"], "--resume nowhere holds no bisect.jsonl"),
     ],
 )
 def test_bad_questions_end_in_one_sentence(

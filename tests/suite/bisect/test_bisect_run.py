@@ -168,7 +168,8 @@ def test_without_ends_the_baselines_stack_was_good_and_the_installed_one_is_bad(
 def test_good_end_that_breaks_off_names_the_ends_that_would_answer(tmp_path: Path, stand_in: ProbeTools) -> None:
     index = wheels(tmp_path / "index", {"0.1": "error", "0.2": "error", "0.3": "good", "0.4": "good"})
     _, stopped = run(tmp_path, index, stand_in, "--good", "torchao=0.1", "--bad", "torchao=0.4", gate="import")
-    assert stopped.sentence.endswith("try --good torchao=0.4 --bad torchao=0.1"), stopped.sentence
+    assert "try nox -s bisect -- --case" in stopped.sentence
+    assert "--good torchao=0.4 --bad torchao=0.1 " in stopped.sentence, stopped.sentence
     (tmp_path / "out").rename(tmp_path / "first")
     _, answer = run(tmp_path, index, stand_in, "--good", "torchao=0.4", "--bad", "torchao=0.1", gate="import")
     assert "torchao: mended by 0.3, last bad 0.2" in answer.sentence

@@ -45,7 +45,7 @@ def test_processes_of_both_stacks_alternate_and_one_table_says_it(
     assert "page: out/compare.html" in said.err
     assert "b against a: 1 worse" in said.out
     assert "exit code 1: on the worse of the two stacks at least one gate failed" in said.out
-    ends = "--good torchao=0.1 --bad torchao=0.3 --index offers"
+    ends = f"--good torchao=0.1 --bad torchao=0.3 --index {Path('offers').absolute()}"
     assert f"next: nox -s bisect -- --case c --gate velocity {ends}" in said.out, "with the options that it had"
     assert "worse" in (tmp_path / "out" / "compare.html").read_text()
     assert not (tmp_path / "out" / "environment-a").exists()

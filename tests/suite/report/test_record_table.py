@@ -56,7 +56,7 @@ def test_command_to_type_stays_one_command_when_it_is_pasted(width: int) -> None
 
 
 def test_what_is_red_is_told_in_full_with_the_next_command(red: RecordedRun) -> None:
-    text = " ".join(render(red, width=100).split())
+    text = " ".join(render(red, width=100).replace("\\\n", "").split())
     assert "RED 38 gates: 3 fail, 1 error, 1 unsure, 30 pass, 3 skip" in text
     for entry in red.records:
         if entry.verdict in RED:

@@ -107,7 +107,7 @@ def test_damaged_and_unfinished_folders_are_told_and_cost_the_others_nothing(
     out = tmp_path / "night.html"
     assert main([str(good), str(cut), str(broken), str(tmp_path / "nowhere"), "--out", str(out)]) == 4
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(f"{broken / RECORDS} line 1 is damaged: run: Field required")
+    assert said[0].startswith(f"{broken / RECORDS} line 1 is damaged: run: field required")
     assert said[1].startswith(f"{tmp_path / 'nowhere'} is no folder")
     whole, page = merged(out)
     assert (whole.verdict, whole.exit_code) == ("unfinished", INTERRUPTED)

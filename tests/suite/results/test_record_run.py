@@ -91,7 +91,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path = folder.path / "records.jsonl"
     whole = path.read_bytes()
     path.write_bytes(b'{"schema": 2}\n' + whole)
-    with pytest.raises(RunUnreadable, match=r"records\.jsonl line 1 is damaged: run: Field required"):
+    with pytest.raises(RunUnreadable, match=r"records\.jsonl line 1 is damaged: run: field required"):
         read_run(folder.path)
     path.write_bytes(whole + b'{"schema": 2}\n')
     with pytest.raises(RunUnreadable, match=r"line 2 is damaged"):

@@ -34,7 +34,23 @@ def one_error(outcome: Outcome) -> str:
     return record.message
 
 
-def test_a_checkpoint_folder_that_is_missing(gate: Gate, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--checkpoint-folder", "--baselines"])
+def test_a_folder_that_is_missing(gate: Gate, tmp_path: Path, option: str) -> None:
+    outcome = gate(*QUICK, option, str(tmp_path / "none"))
+    assert outcome.code == 4
+    assert outcome.says(f"{option} {tmp_path / 'none'} is not there; name a folder that is")
+
+
+@pytest.mark.parametrize("option", ["--checkpoint-folder", "--baselines", "--results", "--history"])
+def test_a_folder_that_is_a_file(gate: Gate, tmp_path: Path, option: str) -> None:
+    (tmp_path / "none").touch()
+    outcome = gate(*QUICK, option, str(tmp_path / "none"))
+    assert outcome.code == 4
+    assert outcome.says(f"{option} {tmp_path / 'none'} is a file; name a folder")
+
+
+def test_a_checkpoint_that_is_not_in_its_folder(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
     message = one_error(gate(*QUICK, checkpoints=tmp_path / "none"))
     assert "none/flux1-dev is missing or has no model_index.json; restore it with `git checkout" in message
 
@@ -135,6 +151,8 @@ def test_a_disk_that_is_full_when_the_report_is_written_keeps_the_table_and_name
     outcome = gate(*QUICK)
     assert outcome.code == ExitCode.ERROR
     assert outcome.says("2 denoiser calls per picture = 2"), "the table"
+    assert outcome.says("UNFINISHED 1 gates of 1 planned: 1 pass")
+    assert outcome.says("exit code 7: the report could not be written"), "the same as the process"
     assert outcome.says(f"nox -s report -- {outcome.folder}")
     assert "report.html" not in outcome.text.partition("cannot be written")[0].rpartition("exit code")[2]
     assert "Traceback" not in outcome.text

@@ -48,6 +48,7 @@ def hub(tmp_path: Path) -> Hub:
         results = tmp_path / f"results-{len(list(tmp_path.glob('results-*')))}"
         command = [sys.executable, "-m", "pytest", "tests/gate", "-p", "tests.suite.hub_gate", "-p", "no:cacheprovider"]
         command += ["--machine", "cpu", "--checkpoint", "hub", "--metric", METRIC, "--results", str(results)]
+        (tmp_path / "baselines").mkdir(exist_ok=True)
         command += ["--baselines", str(tmp_path / "baselines"), *arguments]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE_"))}
         # A stand-in on this machine is never behind a proxy.

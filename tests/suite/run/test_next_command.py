@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fixtures.bisect.question import parser, question, suite_options
@@ -91,7 +93,8 @@ def test_every_option_that_changes_what_is_measured_or_judged_is_part_of_the_nex
     option: Option, cause: Cause
 ) -> None:
     """A red `nox -s cpu` on a machine with a GPU once lost its `--machine cpu`."""
-    given = [option.name] if option.flag else [option.name, VALUES.get(option.name, "2")]
+    value = str(Path("2").absolute()) if option.folder else VALUES.get(option.name, "2")
+    given = [option.name] if option.flag else [option.name, value]
     options = suite_options(given)
     assert options != RunOptions()
     command = answered(failed("velocity", "why", cause=cause), options=options, lane="cpu")

@@ -5,6 +5,7 @@ The installations are real, of hand-made wheels from a folder; no index is asked
 
 from __future__ import annotations
 
+import functools
 import http.server
 import os
 import socket
@@ -14,10 +15,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from fixtures import ROOT
 from fixtures.stack import environment as env
 from fixtures.stack.install import InstallFailed
+from fixtures.stack.kept import in_use, remove_unused, used_now
 from fixtures.stack.requirements import Environment, InstallStep, pinned
 from tests.suite.tiny_wheels import make_wheel
 
@@ -114,6 +117,78 @@ def test_environments_are_made_once_and_copies_leave_their_base_alone(
     with pytest.raises(AssertionError):
         env.prepare(other, home, install=nothing_to_do)
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("setting", "lift"),
+    [
+        ("PIP_CONSTRAINT", "to lift that unset PIP_CONSTRAINT, or delete the line"),
+        ("UV_CONSTRAINT", "to lift that unset UV_CONSTRAINT, or delete the line"),
+        (
+            "PIP_CONFIG_FILE",
+            r"to lift that begin the command with PIP_CONSTRAINT= \(set to nothing\), or delete the line",
+        ),
+        ("UV_CONFIG_FILE", "to lift that delete the line, or set UV_NO_CONFIG=1"),
+    ],
+)
+def test_a_constraint_that_bars_a_version_is_named_with_the_way_to_lift_it(
+    setting: str, lift: str, tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PIP_CONSTRAINT", "UV_CONSTRAINT"):
+        monkeypatch.delenv(name, raising=False)
+    lines = tmp_path / "constraints.txt"
+    lines.write_text("# tested here\ntinypackage<1.5,>=0.1  # the newest that fits\nother==1\n")
+    where = {"PIP_CONFIG_FILE": tmp_path / "pip.conf", "UV_CONFIG_FILE": tmp_path / "uv.toml"}.get(setting, lines)
+    if setting == "PIP_CONFIG_FILE":
+        where.write_text(f"[global]\nconstraint = {lines}\n")
+    elif setting == "UV_CONFIG_FILE":
+        where.write_text('constraint-dependencies = ["tinypackage<1.5,>=0.1"]\n')
+    monkeypatch.setenv(setting, str(where))
+    asked = Environment(name="suite", steps=(InstallStep(requirements=("tinypackage==2.0",)),))
+    named = where if setting == "UV_CONFIG_FILE" else lines
+    barred = rf"tinypackage==2.0 cannot be installed: tinypackage\S+ in {named} bars it; {lift}; uv said more"
+    with pytest.raises(InstallFailed, match=barred):
+        env.prepare(asked, tmp_path / "home")
+    monkeypatch.delenv(setting)
+    monkeypatch.setenv("PIP_CONSTRAINT", "")
+    assert version_in(env.prepare(asked, tmp_path / "home")) == "2.0"
+
+
+def test_stacks_that_were_unused_longest_go_and_never_one_in_use(tmp_path: Path, wheels: Path) -> None:
+    for number, name in enumerate(["suite", "b200", "stack-0", "stack-1", "stack-2", "stack-3", "stack-4"]):
+        (tmp_path / name).mkdir()
+        for file in ("pyvenv.cfg", env.STAMP):
+            (tmp_path / name / file).touch()
+            os.utime(tmp_path / name / file, (number, number))
+    (tmp_path / "stack-0-1.log").touch()
+    (tmp_path / "results").mkdir()
+    used_now(tmp_path / "b200", env.STAMP)
+
+    def left() -> set[str]:
+        return {path.name for path in tmp_path.iterdir() if path.is_dir() and not path.name.endswith(".in-use")}
+
+    with in_use(tmp_path / "stack-0"), FileLock(tmp_path / "stack-2.lock"):
+        removed = remove_unused(tmp_path, base="suite", keep=["stack-1"], stamp=env.STAMP, most=2)
+        told = [f"stack-{number}, last used on 1970-01-01" for number in (3, 4)]
+        assert removed == told, "0 is in use, 1 is asked for, 2 is being made"
+        assert left() == {"suite", "b200", "stack-0", "stack-1", "stack-2", "results", "wheels"}
+    mark = tmp_path / "stack-0.in-use"
+    mark.mkdir()
+    (mark / "1.lock").touch()
+    assert len(remove_unused(tmp_path, base="suite", keep=["stack-1"], stamp=env.STAMP, most=2)) == 2
+    assert left() == {"suite", "b200", "stack-1", "results", "wheels"}, "a process that died holds nothing"
+    assert not any(tmp_path.glob("stack-0*"))
+
+
+def test_what_is_removed_is_told(
+    tmp_path: Path, wheels: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "home" / f"stack-{name}").mkdir(parents=True)
+        (tmp_path / "home" / f"stack-{name}" / "pyvenv.cfg").touch()
+    monkeypatch.setattr(env, "remove_unused", functools.partial(remove_unused, most=1))
+    assert env.main(["released", "--home", str(tmp_path / "home")], requirements=["tinypackage==1.0"]) == 0
+    assert "home/stack-one, last used on 1970-01-01: the " in capsys.readouterr().err
 
 
 def test_step_is_left_out_where_it_is_not_needed(tmp_path: Path, wheels: Path) -> None:

@@ -35,9 +35,10 @@ def test_uv_looks_where_pip_was_told_to() -> None:
     assert "--default-index https://a/simple --index file:///b --index https://c --find-links /w --constr" in told
     assert sources.environment()["SSL_CERT_FILE"]
     assert sources.addresses() == ["https://a/simple", "file:///b", "https://c", "/w"]
-    assert sources_of(":env:.index-url='https://mine'\n" + PIP, {}).index == "https://mine"
+    assert sources_of(PIP + ":env:.index-url='https://mine'\n", {}).index == "https://mine"
+    assert sources_of(PIP + "global.constraint='/mine.txt'\n", {}).constraints == ("/mine.txt",), "the user's own file"
     assert sources_of("", {}).addresses() == [""]
-    alone = sources_of(":env:.no-index='1'\n:env:.find-links='/w'\n", {})
+    alone = sources_of(":env:.find-links='/w'\n:env:.no-index='1'\n", {})
     assert (alone.addresses(), alone.options()[:3]) == (["/w"], ["--no-index", "--find-links", "/w"])
 
 

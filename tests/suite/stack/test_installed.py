@@ -15,6 +15,7 @@ from fixtures.catalog.packages import overridable, packages
 from fixtures.stack.installed import (
     InstalledPackage,
     Stack,
+    expected_warning,
     import_problems,
     incompatibility,
     installed,
@@ -148,7 +149,7 @@ def test_healthy_stack_imports() -> None:
 def test_torch_that_fails_is_reported_alone() -> None:
     (sentence,) = problems(torch=OSError("libcudart.so.13: cannot open\nmore"), diffusers=ImportError("torch"))
     assert sentence.startswith(
-        "importing torch fails: OSError: libcudart.so.13: cannot open; try nox -s gate -- --torch "
+        "importing torch fails: OSError: libcudart.so.13: cannot open; another version may import: --torch "
     )
 
 
@@ -168,7 +169,9 @@ def test_submodule_that_fails_is_named() -> None:
     assert (problem.package, problem.module, problem.error, problem.message) == (
         "torchao", "torchao.prototype.mx_formats", "ImportError", "cannot import name 'to_mx'",
     )  # fmt: skip
-    assert str(problem).startswith(f"importing {problem.module} fails: ImportError: {problem.message}; try nox -s gate")
+    assert str(problem).startswith(
+        f"importing {problem.module} fails: ImportError: {problem.message}; another version may import"
+    )
 
 
 # --- pairs
@@ -204,6 +207,28 @@ def test_installed_torchao_still_says_it_where_we_look() -> None:
     assert re.search(
         rf"nox -s gate -- --torch \d+\.\d+\.\d+ --torchao {re.escape(found.version)}, or .* --any-pair$", sentence
     )
+
+
+def test_what_diffusers_will_log_of_torchao_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import logging, diffusers.quantizers.torchao.torchao_quantizer as q;"
+        "from fixtures.stack.installed import expected_warning, installed; print(expected_warning(installed()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True
+    )
+    logged = "Unable to import `torchao` Tensor objects" in done.stderr
+    assert bool(done.stdout.strip()) == logged, "told where it comes, and nowhere else"
+    texts = {
+        "diffusers": "def _update_torch_safe_globals():\n from torchao.a.b import One, Two\n\ndef other():\n pass\n",
+        "torchao": "class One: pass\n",
+    }
+    monkeypatch.setattr("fixtures.stack.installed._text", lambda package, file: texts[package])
+    said = expected_warning(stack(diffusers="0.42.1", torchao="0.18.0"))
+    assert "it looks for torchao.a.b.Two, which torchao 0.18.0 does not have" in said
+    texts["torchao"] += "Two = One\n"
+    assert expected_warning(stack(diffusers="0.42.1", torchao="0.18.0")) == ""
+    assert expected_warning(stack(diffusers="0.42.1")) == ""
 
 
 def test_torch_and_torchvision_of_different_builds_are_named() -> None:

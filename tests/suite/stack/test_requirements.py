@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,21 @@ def test_rebuilt_wheel_is_another_override(tmp_path: Path) -> None:
         ("torchao", "0.17.x", "neither a version nor the path of a wheel or checkout that exists"),
         ("torchao", "../nowhere", "neither a version nor the path"),
         ("torchao", "torchao-9-py3-none-any.whl", "there is no such wheel"),
-        ("torchao", "torch-2.0-py3-none-any.whl", "this is a wheel of torch; give it as --torch"),
+        (
+            "torchao",
+            "torch-2.0-py3-none-any.whl",
+            "-2.0-py3-none-any.whl is a wheel of torch; give it as --torch",
+        ),
+        ("torch", "torch-3.0-py3-none-any.whl", "/torch-3.0-py3-none-any.whl is damaged: it cannot be unpacked"),
+        ("torch", "torch-4.0-py3-none-any.whl", "is damaged: torch.py in it has other bytes than were packed"),
+        ("torch", "torch-5.0-py3-none-any.whl", "is damaged: it has no METADATA and no RECORD"),
+        ("torchao", "other", "/other is a checkout of numpy, not of torchao"),
+        (
+            "torchao",
+            "diffusers-main",
+            "/diffusers-main is a checkout of diffusers, not of torchao; give it as --diffusers",
+        ),
+        ("torchao", "named", "/named is a checkout of torchvision, not of torchao; give it as --torchvision"),
         ("torchao", "renamed.whl", "keep the original one"),
         ("torchao", "empty", "it is no checkout"),
         ("torch", "checkout", "build a wheel"),
@@ -89,6 +104,23 @@ def test_bad_override_names_input_and_remedy(tmp_path: Path, package: str, typed
     (tmp_path / "empty").mkdir()
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "setup.py").touch()
+    short, flipped = (
+        make_wheel(tmp_path, "torch", "3.0"),
+        make_wheel(tmp_path, "torch", "4.0", "version = 'abcdefgh'\n"),
+    )
+    short.write_bytes(short.read_bytes()[:-100])
+    flipped.write_bytes(flipped.read_bytes().replace(b"abcdefgh", b"abcdefgH"))
+    with zipfile.ZipFile(tmp_path / "torch-5.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("torch.py", "")
+    project = {
+        "other/pyproject.toml": "[project]\nname = 'NumPy'\n",
+        "diffusers-main/setup.py": "from setuptools import setup\nsetup(\n    name='diffusers',\n)\n",
+        "named/setup.cfg": "[metadata]\nname = torchvision\n",
+        "named/setup.py": "import setuptools\nsetuptools.setup()\n",
+    }
+    for path, text in project.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
     with pytest.raises(BadOverride, match=re.escape(words)) as refused:
         resolve_override(package, typed, relative_to=tmp_path)
     assert str(refused.value).startswith(f"--{package} {typed}: ")
@@ -182,10 +214,10 @@ def test_package_is_asked_for_by_the_name_that_its_index_has_for_it(
 
 
 def test_overrides_become_the_options_that_ask_for_them_again(tmp_path: Path) -> None:
-    options = ["--torchao", "0.17.0", "--diffusers", "../my checkout"]
+    options = ["--torchao", "0.17.0", "--diffusers", str(tmp_path / "my checkout")]
     (tmp_path / "my checkout").mkdir()
     (tmp_path / "my checkout" / "setup.py").touch()
-    given_, _ = split_arguments(options)
+    given_, _ = split_arguments([*options[:3], "../my checkout"])
     assert arguments_of([resolve_override(*one, relative_to=tmp_path / "x") for one in given_.items()]) == options
 
 
