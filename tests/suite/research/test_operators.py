@@ -10,9 +10,9 @@ from fixtures.research.operators import Recorder, moved, told
 def recorded(x: torch.Tensor, bias: float) -> dict[str, str]:
     """A product, the operator under suspicion, and what is done with it."""
     with Recorder() as recorder:
-        made = torch.mm(x, x).sub_(bias)
-        torch.relu(made)
-    return recorder.made
+        torch.relu(torch.mm(x, x).sub_(bias))
+    made: dict[str, str] = recorder.made
+    return made
 
 
 def test_only_the_operator_that_makes_other_bits_of_equal_ones_is_named() -> None:

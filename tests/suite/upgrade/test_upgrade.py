@@ -15,7 +15,7 @@ from fixtures.stack.environment import copy_environment, interpreter
 from fixtures.stack.requirements import InstallStep, pinned
 from fixtures.stack.versions import IndexFile, Release
 from fixtures.upgrade import __main__ as upgrade
-from fixtures.upgrade.newest import newer, with_pins
+from fixtures.upgrade.newest import Newer, barred, newer, with_pins
 from tests.suite.bisect_stand_in import CASE, asked, stand_in_for_the_suite, unpack, wheels
 from tests.suite.index_stand_in import Index, serving
 from tests.suite.tiny_wheels import make_wheel
@@ -37,6 +37,13 @@ def test_what_is_newer_moves_by_itself_and_is_a_release() -> None:
     }
     pins = {"torch": "2.14.1", "torchvision": "0.29.1", "triton": "3.8.0", "torchao": "0.18.0", "mslk": "1.1.0"}
     assert list(map(str, newer(pins, offered.__getitem__))) == ["torch 2.14.1 -> 2.15.0"]
+
+
+def test_a_constraint_of_pip_that_bars_a_release_is_named() -> None:
+    one = Newer(package="mslk", pinned="1.1.0", newest="1.2.0")
+    text = "# why\n--no-binary :all:\ntorch<=2.14.1\nmslk_cuda<=1.1.0  # here\n"
+    assert barred(one, {"/etc/constraints.txt": text}).startswith("mslk_cuda<=1.1.0 in /etc/constraints.txt, which pip")
+    assert barred(one, {"/etc/constraints.txt": "mslk-cuda<2\n"}) == ""
 
 
 def test_pins_keep_their_markers_and_comments() -> None:
@@ -95,13 +102,13 @@ def test_a_newer_release_is_told_and_nothing_is_written(
     assert "newer: torchao 0.1 -> 0.3" in said.err
     assert "torchao 0.3 against pinned: 1 worse, 0 within noise or the same; 1 gate red on torchao 0.3" in said.out
     assert "c velocity: sqnr 20 dB -> 9.5 dB (52.5%), worse, fail on torchao 0.3" in " ".join(said.out.split())
-    assert "exit code 1: together at least one gate failed" in said.out
+    assert "exit code 1: together, at least one gate failed" in said.out
     assert 'next: nox -s upgrade -- --accept --reason "..." --case' in said.out
     assert asked(stand_in) == ["0.1", "0.3"]
     assert pins(stand_in) == PINNED
     assert "<td>worse</td>" in (tmp_path / "out" / "upgrade.html").read_text()
     assert "### torchao 0.3" in (tmp_path / "out" / "upgrade.md").read_text()
-    assert not (tmp_path / "out" / "environments").exists()
+    assert list((tmp_path / "out" / "environments").glob("*/")) == []
 
 
 def test_what_is_accepted_is_pinned_and_recorded_in_one_change(
@@ -125,7 +132,7 @@ def test_what_breaks_its_limits_is_not_accepted(
 
 
 def test_each_package_is_judged_by_itself_and_then_all_together(
-    tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, stand_in: ProbeTools, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {"0.1": "good", "0.2": "good"}
     assert run(tmp_path, stand_in, kinds, pins={"torchao": "0.1", "diffusers": "1.0"}) == 0
@@ -133,8 +140,13 @@ def test_each_package_is_judged_by_itself_and_then_all_together(
     for title in ("torchao 0.2", "diffusers 1.1", "all of them together"):
         assert f"{title} against pinned: nothing moved" in said
     assert asked(stand_in) == ["0.1", "0.2", "0.1", "0.2"]
+    monkeypatch.setattr(upgrade, "barred", lambda one, _: "not here" if one.package == "torchao" else "")
+    assert run(tmp_path, stand_in, kinds, pins={"torchao": "0.1", "diffusers": "1.0"}) == 0
+    said = capsys.readouterr().out
+    assert "torchao 0.2: not here" in said
+    assert "exit code 0: together, without torchao 0.2, every gate passed" in said
     assert run(tmp_path, stand_in, kinds, "--package", "diffusers", pins={"torchao": "0.1", "diffusers": "1.0"}) == 0
-    assert asked(stand_in)[4:] == ["0.1", "0.1"]
+    assert asked(stand_in)[4:] == ["0.1"] * 4
 
 
 @pytest.mark.parametrize(
