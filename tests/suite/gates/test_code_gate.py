@@ -12,7 +12,7 @@ from fixtures.gates.base import Missing
 from fixtures.gates.code import GATE
 from fixtures.gates.code.changes import changes
 from fixtures.gates.code.gate import CodeKept, CodeResult
-from fixtures.gates.code.releases import relation
+from fixtures.gates.code.releases import numbers, relation
 from fixtures.gates.verdict import Cause, Check, Judgement, Verdict, settle
 from fixtures.pipelines.device_code.block_code import BlockCode, Kernel, MatrixProduct, Operator
 from tests.suite.contexts import UNRECORDED
@@ -78,6 +78,8 @@ def test_the_same_code_is_green() -> None:
         "conversions",
         "FluxTransformerBlock launches",
         "FluxTransformerBlock kernel bytes",
+        "FluxTransformerBlock most registers",
+        "FluxTransformerBlock stack",
     }
 
 
@@ -217,7 +219,7 @@ def test_an_upgrade_may_cost_no_more_than_one_percent_of_the_forecast() -> None:
     assert moved(BLOCK, here=NEW, baseline=OLD, forecasts=(1.19, 1.2)).verdict is Verdict.PASS
     said = moved(BLOCK, here=NEW, baseline=OLD, forecasts=(1.187, 1.2))
     assert said.verdict is Verdict.FAIL
-    assert said.message == "forecast 1.187x below floor 1.188x"
+    assert said.message == "forecast speedup 1.187x below floor 1.188x"
 
 
 def test_what_an_upgrade_makes_better_or_merely_different_is_a_remark() -> None:
@@ -227,6 +229,12 @@ def test_what_an_upgrade_makes_better_or_merely_different_is_a_remark() -> None:
     (remark,) = [check for check in said.checks if check.name == "FluxTransformerBlock code"]
     assert "kernel vanished: triton_red_fused_abs_amax_mul_add (100 MB)" in remark.note
     assert moved(better, here=OLD, baseline=OLD, forecasts=(1.22, 1.2)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("baseline", [OLD, NEW])
+def test_the_same_numbers_are_told_of_this_release_and_of_a_newer_one(baseline: dict[str, str]) -> None:
+    told = moved(BLOCK, here=NEW, baseline=baseline, forecasts=(1.2, 1.2)).checks
+    assert {check.name for check in told} >= {name for name, *_ in numbers(BLOCK, BLOCK)}
 
 
 def test_a_block_that_an_upgrade_adds_is_red() -> None:
