@@ -44,6 +44,7 @@ SESSIONS = {
     "faults": "Break the libraries on purpose, once for every known regression, and show which gate catches it.",
     "bisect": "Find which package and version turned a gate red: `nox -s bisect -- --case ID --gate NAME --good P=V`.",
     "compare": "Put two stacks side by side, no baseline: `nox -s compare -- --a torchao=0.17.0 --b torchao=0.18.0`.",
+    "upgrade": 'What newer releases of the pins move, each by itself; `--accept --reason "why"` pins and records them.',
     "rebaseline": 'Record what is normal on this machine: `nox -s rebaseline -- SELECTION --reason "why"`.',
     "report": "Write the report of one or more results folders again, as one: `nox -s report -- DIR...`.",
     "trend": "Draw every number of the history over time, say where it changed: `nox -s trend -- [--history DIR]`.",

@@ -53,6 +53,10 @@ class Stored:
         found = self.sections.get(gate.name)
         return self.missing if found is None else cast(K, found)
 
+    def recorded_with(self, case: Case, gate: Gate[R, K]) -> Mapping[str, str]:
+        """Of no release in particular."""
+        return {}
+
     def pictures(self, case: Case) -> Pictures | Missing:
         """The same pictures for every case."""
         return self.missing if self.drawn is None else self.drawn

@@ -285,7 +285,7 @@ def test_workflows_pass_actionlint() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml"])
+@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml", "upgrade.yml"])
 def test_workflows_run_sessions_that_exist_and_show_no_secret(name: str) -> None:
     text = (WORKFLOWS / name).read_text()
     noxfile = (ROOT / "noxfile.py").read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 import re
 from pathlib import Path
 
@@ -20,11 +22,20 @@ from fixtures.gates.base import Missing
 from fixtures.gates.code import GATE
 from fixtures.gates.code.gate import CodeKept, CodeResult
 from fixtures.gates.verdict import Cause, Verdict, settle
-from fixtures.pipelines.device_code import maker
+from fixtures.pipelines.device_code import maker, private_names
 from fixtures.pipelines.device_code.block_code import ModelCode
 from fixtures.pipelines.device_code.generate import model_code
-from fixtures.pipelines.device_code.private_names import USED, PrivateNameMoved, missing_names, private
+from fixtures.pipelines.device_code.private_names import (
+    USED,
+    PrivateNameMoved,
+    answers,
+    generating,
+    missing_names,
+    names,
+    private,
+)
 from fixtures.pipelines.device_code.read import read_source, without_place
+from tests.suite.private_name_facts import generators, read_facts
 from tests.suite.toy_code import toy
 
 RECORDING = Missing(reason="recording", cause=Cause.RECORDING)
@@ -78,6 +89,45 @@ def test_a_private_name_that_moved_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         private("compile_fx")
     assert Cause(raised.value.cause) is Cause.PRIVATE_NAME_MOVED
     assert raised.value.what == "torch._inductor.compile_fx:compile_effects"
+
+
+def test_a_private_name_that_moved_is_told_by_another_process_too() -> None:
+    moved = pickle.loads(pickle.dumps(PrivateNameMoved("torch._inductor.graph:GraphLowering.codegen")))
+    assert moved.what == "torch._inductor.graph:GraphLowering.codegen"
+    assert str(moved).startswith("torch._inductor.graph.GraphLowering.codegen is not in the installed stack")
+
+
+def test_a_setting_or_a_word_of_a_kernel_that_moved_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fixtures.pipelines.device_code.generate.MOVED", "kernel_gigabytes")
+    with pytest.raises(PrivateNameMoved, match=r"TritonCompileResult\.inductor_meta\['kernel_gigabytes'\] is not in"):
+        model_code(toy(), FORMATS["bf16"], 1, B200)
+    monkeypatch.setitem(private_names.SETTINGS, "keep_every_cubin", True)
+    assert missing_names() == ["torch._inductor.config:keep_every_cubin"]
+    with pytest.raises(PrivateNameMoved, match=r"torch\._inductor\.config\.keep_every_cubin is not in"), generating():
+        pass
+
+
+@pytest.mark.parametrize("release", ["2.13", "2.14", "2.15"])
+def test_a_release_of_torch_has_every_private_name_and_made_whole_code(release: str) -> None:
+    """Seen by `python -m tests.suite.private_name_facts` in an environment of each release."""
+    facts = read_facts()[release]
+    assert [name for name in names() if name not in facts.names] == [], "look at that release, and record it anew"
+    for name, answer in answers(B200).items():
+        asked = facts.names[name]
+        if asked is not None:
+            inspect.signature(getattr(answer, "__func__", answer)).bind(*asked)
+    for matmul, blocks in facts.toy.items():
+        seen = CodeResult(target=B200.assembled, matmul=matmul, blocks=tuple(blocks))
+        said = settle(GATE.judge(seen, Limits(), RECORDING))
+        assert said.verdict is Verdict.PASS, said.message
+
+
+def test_the_installed_stack_makes_what_was_recorded_of_it(healthy: dict[str, ModelCode]) -> None:
+    same = [facts for facts in read_facts().values() if facts.versions == generators()]
+    if not same:
+        pytest.skip("nothing was recorded of just this stack")
+    for name, code in healthy.items():
+        assert list(code.blocks) == same[0].toy[name]
 
 
 SOURCE = '''

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version as versions
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fixtures.gates.verdict import ExitCode
 from fixtures.pipelines.device_code.block_code import BlockCode, Kernel, ModelCode
 from fixtures.pipelines.device_code.private_names import PrivateNameMoved
+from fixtures.results.baselines import StoredBaselines
 from tests.suite.gate_runs import Gate, cases, gates
 
 CASE = "flux1-dev/bf16-meta-bs1-eager"
@@ -75,3 +77,23 @@ def test_a_name_that_a_release_moved_is_an_error_with_that_name(
     (check,) = outcome.record("code").checks
     assert (check.cause, check.what) == ("private name moved", "torch._inductor.graph:GraphLowering.codegen")
     assert "torch._inductor.graph.GraphLowering.codegen is not in the installed stack" in check.note
+
+
+def test_the_verdict_says_which_release_the_baseline_was_recorded_for(
+    made: list[ModelCode | Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(scratch=tmp_path, baselines=tmp_path / "baselines", checkpoints=None)
+    assert gate(*ARGUMENTS, "--rebaseline", "--reason", "a first time").code == ExitCode.GREEN
+    made.append(replace(HEALTHY, blocks=(replace(BLOCK, kernels=(replace(KERNEL, registers=(12,)),)),)))
+    assert gate(*ARGUMENTS).code == ExitCode.FAIL
+    here = versions("torch").partition("+")[0]
+    for release, stands in (
+        ("1.0.0", "which is older: only a change for the worse is red"),
+        ("99.0.0", "which is newer"),
+    ):
+        monkeypatch.setattr(StoredBaselines, "recorded_with", lambda *_, torch=release: {"torch": torch})
+        outcome = gate(*ARGUMENTS)
+        assert outcome.code == ExitCode.GREEN
+        note = outcome.record("code").note
+        assert note.startswith(f"the baseline was recorded for torch {release} (here {here}), {stands}")
+        assert note.partition(";")[0] in outcome.page
