@@ -3,13 +3,9 @@ other models, and a bisect."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.suite.b200.host import Host
-
-DRILL = ("test_blame.py", "test_other_models.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,9 +13,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--drill", action="store_true", help="what takes long, too")
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only the drill runs."""
-    return True if collection_path.name in DRILL and not config.getoption("--drill", default=False) else None
+    if not config.getoption("--drill", default=False):
+        drill = [item for item in items if item.get_closest_marker("drill")]
+        config.hook.pytest_deselected(items=drill)
+        items[:] = [item for item in items if item not in drill]
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,9 @@ PLANTED: dict[str, tuple[Mapping[str, str], set[str]]] = {
 """Block scales a sixteenth of what they should be; kernels 5 % slower; weights kept beside their quantized selves."""
 
 
-@pytest.mark.parametrize("kind", list(PLANTED))
+@pytest.mark.parametrize(
+    "kind", ["speed", *(pytest.param(kind, marks=pytest.mark.drill) for kind in ("numerics", "memory"))]
+)
 def test_a_planted_regression_is_red_in_the_gates_that_are_for_it(recorded: Host, kind: str) -> None:
     plant, gates = PLANTED[kind]
     night = like(recorded, planted=[plant]).night(*cases(MXFP8), *KEPT)
@@ -202,6 +204,7 @@ def test_an_index_that_froze_or_lacks_a_package_stops_the_night_before_anything_
     assert sorted(environments.glob("*")) == before
 
 
+@pytest.mark.drill
 def test_packages_of_different_days_are_told_and_the_stack_that_ran_that_night_is_taken_again(host: Host) -> None:
     """torchvision and mslk of today come late, torchao's of today was yanked."""
     folder = host.folder / "lagging"

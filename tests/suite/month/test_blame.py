@@ -10,6 +10,8 @@ import datetime
 import json
 from dataclasses import replace
 
+import pytest
+
 from fixtures.gates.verdict import ExitCode, Verdict
 from tests.suite.b200 import index
 from tests.suite.b200.host import Host, today
@@ -28,6 +30,7 @@ BROKEN = {
 """Block scales a sixteenth of what they should be, so that blocks saturate."""
 
 
+@pytest.mark.drill
 def test_a_night_that_broke_torchao_is_red_and_the_printed_bisect_names_it(host: Host) -> None:
     last = datetime.date.fromisoformat(today())
     days = [(last - datetime.timedelta(days=back)).isoformat() for back in range(3, -1, -1)]

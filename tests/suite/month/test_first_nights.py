@@ -47,6 +47,7 @@ def test_a_first_night_prints_one_command_that_records_every_case_and_the_second
     assert {record.arithmetic for record in second.records} == {"native"}
 
 
+@pytest.mark.drill
 def test_a_smoke_that_is_red_stops_the_night_before_published_weights_are_read(tonight: Host) -> None:
     """A denoiser that is called once too often, on a night that nothing narrows but its format."""
     more = (

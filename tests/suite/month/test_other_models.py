@@ -19,6 +19,7 @@ JUDGED = tuple(part for name in (*ASKED, "quality", "digest", "graphs", "speed")
 
 
 @pytest.mark.parametrize("name", ["qwen-image", "ltx-2"])
+@pytest.mark.drill
 def test_a_first_night_lacks_baselines_alone_and_the_second_is_green(host: Host, name: str) -> None:
     mode = models()[name].compile_modes[1]
     drawn = [f"{name}/{form}-hub-bs1-{mode}" for form in ("bf16", "mxfp8", "nvfp4")]

@@ -31,17 +31,6 @@ def spread(results: Path, *arguments: str, **variables: str) -> subprocess.Compl
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_models_are_spread_over_runs_that_are_told_as_one(tmp_path: Path) -> None:
-    done = spread(tmp_path, *(f"--case={case}" for case in BOTH), *gates("calls"))
-    assert done.returncode == ExitCode.GREEN, done.stdout + done.stderr
-    (folder,) = tmp_path.glob("2*")
-    runs, lost = gather(folder.glob("share-*/latest"))
-    assert not lost
-    assert sorted([record.case for record in run.records] for run in runs) == [BOTH[:2], BOTH[2:]]
-    assert "GREEN" in (folder / "report.html").read_text()
-    assert "share 1: qwen-image at batch 1 on the CPU" in done.stdout
-
-
 def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) -> None:
     arguments = [*(f"--case={case}" for case in BOTH), *gates("calls"), "-p", "tests.suite.dies_early"]
     done = spread(tmp_path, *arguments, DIES_EARLY="qwen-image/mxfp8-tiny-bs1-eager")
@@ -49,6 +38,7 @@ def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) 
     (folder,) = tmp_path.glob("2*")
     runs, _ = gather(folder.glob("share-*/latest"))
     assert sorted(len(run.records) for run in runs) == [1, 2]
+    assert "share 1: qwen-image at batch 1 on the CPU" in done.stdout
 
 
 # ---- the pure parts -------------------------------------------------------------------------------------------------
