@@ -152,6 +152,7 @@ def test_a_planted_regression_is_red_in_the_gates_that_are_for_it(recorded: Host
 # ---- day 4 ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_library_of_mslk_that_does_not_load_is_not_needed(recorded: Host) -> None:
     breaks = (
         "_load = ops.load_library\n"

@@ -65,6 +65,7 @@ def test_a_smoke_that_is_red_stops_the_night_before_published_weights_are_read(t
     assert smoke.startswith("the tiny checkpoints are red on this stack")
 
 
+@pytest.mark.drill
 def test_a_gpu_that_is_in_use_is_left_alone(tonight: Host) -> None:
     """Through the session, whose programs then see the free one alone."""
     busy = Host(folder=tonight.folder, gpus=[gpu(0, processes=[{"pid": 4321}]), gpu(1), gpu(2)])

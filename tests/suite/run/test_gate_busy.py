@@ -39,10 +39,9 @@ def timed(recording: tuple[Gate, Outcome], tmp_path_factory: pytest.TempPathFact
     return baselines
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_a_busy_core_and_more_threads_change_no_verdict_but_speeds(gate: Gate, timed: Path, threads: str) -> None:
+def test_a_busy_core_and_more_threads_change_no_verdict_but_speeds(gate: Gate, timed: Path) -> None:
     with busy_core():
-        outcome = gate(*cases(BF16, NVFP4), *gates(*STEADY, "speed"), "--threads", threads, baselines=timed)
+        outcome = gate(*cases(BF16, NVFP4), *gates(*STEADY, "speed"), "--threads", "2", baselines=timed)
     said = {(record.case, record.gate): record.verdict for record in outcome.records}
     speed = said.pop((NVFP4, "speed"))
     assert set(said.values()) == {"pass"}, outcome.text
