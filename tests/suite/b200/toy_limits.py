@@ -15,6 +15,7 @@ def _limit(gate: str, quantity: str, unit: str, *formats: str, **bound: float) -
 
 LIMITS = (
     _limit("reference", "lpips_to_stored", "LPIPS", ceiling=0.001),
+    _limit("reference", "sound_to_stored", "dB", ceiling=0.05),
     _limit("quality", "lpips_mean", "LPIPS", "fp8", "mxfp8", ceiling=0.04),
     _limit("quality", "lpips_mean", "LPIPS", "nvfp4", ceiling=0.25),
     _limit("velocity", "sqnr_worst_step", "dB", "fp8", "mxfp8", floor=20.0),
