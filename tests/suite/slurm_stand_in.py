@@ -14,13 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from fixtures import ROOT
 
-COMMANDS = ("sbatch", "srun", "sacct", "scancel", "scontrol")
+COMMANDS = ("sbatch", "srun", "sacct", "scontrol")
 FOLDER = "SLURM_STAND_IN"
 
 
@@ -122,14 +121,6 @@ def _scontrol(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _scancel(arguments: Sequence[str]) -> int:
-    folder = Path(os.environ[FOLDER])
-    for task in (one for one in jobs(folder) if one.partition("_")[0] == arguments[0]):
-        os.kill(int((folder / f"{task}.pid").read_text()), signal.SIGTERM)
-    time.sleep(0.1)
-    return 0
-
-
 if __name__ == "__main__":
-    does = {"sbatch": _sbatch, "srun": _srun, "sacct": _sacct, "scontrol": _scontrol, "scancel": _scancel}
+    does = {"sbatch": _sbatch, "srun": _srun, "sacct": _sacct, "scontrol": _scontrol}
     sys.exit(does[sys.argv[1]](sys.argv[2:]))
