@@ -84,6 +84,7 @@ class Gate:
             for part in ("-p", f"no:{name}")
         ]
         command += ["--machine", "cpu", "--metric", METRIC, "--results", str(results)]
+        command += [] if "--workers" in arguments else ["--workers", "1"]
         command += ["--baselines", str(kept)]
         command += ["--checkpoint-folder", str(folder)] if folder else []
         said = io.StringIO()
