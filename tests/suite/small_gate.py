@@ -45,6 +45,7 @@ LIMITS = (
     _limit("reference", "lpips_bf16_to_float32", "LPIPS", ceiling=0.001),
     _limit("quality", "lpips_mean", "LPIPS", "fp8", "mxfp8", ceiling=0.004),
     _limit("quality", "lpips_mean", "LPIPS", "nvfp4", ceiling=0.02),
+    _limit("quality", "further", "x", ceiling=1.2),
     _limit("velocity", "sqnr_worst_step", "dB", "fp8", "mxfp8", floor=20.0),
     _limit("velocity", "sqnr_worst_step", "dB", "nvfp4", floor=10.0),
 )

@@ -46,7 +46,7 @@ JUDGED = {
         "sound_to_stored",
         "values_unlike_stored",
     },
-    "quality": {"lpips_mean", "lpips_worst", "flicker_worst", "sound_mean", "sound_worst", "drift"},
+    "quality": {"lpips_mean", "lpips_worst", "flicker_worst", "sound_mean", "sound_worst", "drift", "further"},
     "velocity": {"sqnr_worst_step"},
     "memory": {"peak"},
     "compile": {"compiled against eager"},

@@ -11,9 +11,12 @@ import re
 import pytest
 
 from fixtures.faults import catalog
+from fixtures.faults.patching import Patch
 from fixtures.faults.schema import Fault
+from fixtures.faults.sized import activation_scale
+from fixtures.gates.pictures.further import FURTHER, FURTHER_CHANGE
 from fixtures.gates.verdict import ExitCode
-from tests.suite.gate_runs import NVFP4, NVFP4_BS2, Gate, cases, gates
+from tests.suite.gate_runs import MXFP8, NVFP4, NVFP4_BS2, Gate, cases, gates
 
 SHOWN = (
     "nothing_is_quantized",
@@ -52,6 +55,27 @@ def test_a_red_number_says_where_it_starts(gate: Gate) -> None:
         assert re.search(r"\(weight \S+ dB of \S+, activation \S+ dB of", outcome.record(name).note)
     assert outcome.says("it starts at the weights, in")
     assert "It starts at the weights, in" in outcome.page
+
+
+def test_a_format_that_moves_away_from_the_next_finer_one_is_red_and_that_one_is_not(gate: Gate, patch: Patch) -> None:
+    activation_scale(patch, 0.3)
+    outcome = gate(*cases(MXFP8, NVFP4), *gates("quality"))
+    record = outcome.record("quality", NVFP4)
+    assert (outcome.record("quality", MXFP8).verdict, record.verdict) == ("pass", "fail")
+    assert outcome.code == ExitCode.FAIL
+    assert re.search(r"against baseline \S+x above ceiling 1\.2x \(than mxfp8 of this run; baseline", record.message)
+    assert re.search(r"nvfp4 \S+ \[\S+, \S+\] LPIPS further than mxfp8 of this run", record.note)
+    (told,) = record.quantities
+    assert (told.name, told.unit) == (FURTHER, "LPIPS")
+    assert told.interval is not None
+    assert FURTHER in outcome.page
+
+
+def test_a_single_case_draws_nothing_to_be_compared_with_the_next_finer_format(gate: Gate) -> None:
+    outcome = gate(*cases(NVFP4), *gates("quality"))
+    (check,) = (check for check in outcome.record("quality").checks if check.name == FURTHER_CHANGE)
+    assert (outcome.code, check.verdict, check.value) == (ExitCode.GREEN, "pass", 1.0)
+    assert check.note.startswith("than mxfp8 of its baseline; ")
 
 
 def test_numerics_that_move_by_a_bit_are_told_and_not_red(gate: Gate) -> None:
