@@ -28,6 +28,7 @@ from fixtures.gates.speed.device import (
     split,
 )
 from fixtures.gates.speed.gate import DEVICE_ROUNDS, MOST_DEVICE_ROUNDS, TimedCalls, time_calls
+from fixtures.gates.speed.operators import dispatched_operators
 from fixtures.gates.speed.result import Costs, DeviceRounds, SpeedKept, SpeedResult, kept
 from fixtures.gates.speed.rounds import RoundPlan
 from fixtures.machine.disturbance import GpuState
@@ -263,6 +264,20 @@ def test_one_measurement_carries_wall_and_device_and_goes_through_a_baseline_unc
     assert SpeedResult.model_validate_json(seen.model_dump_json()) == seen
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_operators_of_a_call_are_counted_and_equally_often(compiled: bool) -> None:
+    layer, data = torch.nn.Linear(4, 4), torch.ones(2, 4)
+
+    def call() -> None:
+        with torch.inference_mode():
+            layer(data)
+
+    first, *others = (dispatched_operators(call, compiled=compiled) for _ in range(3))
+    assert others == [first, first]
+    assert (first or 0) >= 1
+    assert dispatched_operators(lambda: None, compiled=compiled) is None
+
+
 def test_undecided_device_seconds_get_all_their_rounds() -> None:
     seen = timed(device_undecided=True)
     assert seen.device is not None
@@ -271,7 +286,7 @@ def test_undecided_device_seconds_get_all_their_rounds() -> None:
 
 def test_a_profiler_that_does_not_tell_leaves_the_reason() -> None:
     seen = timed(FakeGpu(deaf=True))
-    assert (seen.device, seen.costs, seen.no_device) == (None, None, "CUPTI is held by another profiler")
+    assert (seen.device, seen.costs, seen.no_device) == (None, Costs(), "CUPTI is held by another profiler")
     section = kept(seen)
     assert section is not None
     assert section.device is None

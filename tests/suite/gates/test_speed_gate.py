@@ -12,7 +12,7 @@ from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case, Limit
 from fixtures.gates.base import Missing, conclude
 from fixtures.gates.speed import GATE
-from fixtures.gates.speed.judge import SPEEDUP_CHANGE
+from fixtures.gates.speed.judge import OPERATORS, SPEEDUP_CHANGE
 from fixtures.gates.speed.result import DEVICE_SPEEDUP, SPEEDUP, Costs, DeviceRounds, Pairs, SpeedResult
 from fixtures.gates.verdict import Cause, Check, Verdict
 from tests.suite.contexts import Stored, context, tiny
@@ -60,7 +60,24 @@ def test_a_recorded_case_is_green_against_itself_and_skips_nothing_while_recordi
     assert 0.97 < (again.judgement.checks[0].value or 0) < 1.03
     (figure,) = again.explanation.figures
     assert figure.series == {"bf16": again.result.wall.reference_seconds, "fp8": again.result.wall.seconds}
-    assert [quantity.name for quantity in again.explanation.quantities] == [SPEEDUP]
+    assert [quantity.name for quantity in again.explanation.quantities] == [
+        SPEEDUP,
+        "operators",
+        "loading",
+        "quantizing",
+    ]
+    (counted,) = (check for check in again.judgement.checks if check.name == OPERATORS)
+    assert (counted.verdict, counted.value) == (Verdict.PASS, 1.0)
+    assert "not in the baseline" not in again.explanation.note
+
+
+def test_a_count_that_the_baseline_lacks_is_told_and_not_red() -> None:
+    before = GATE.keep(TIMED)
+    assert before is not None
+    now = but(costs=Costs(operators=4000))
+    assert judged(now, before).verdict is Verdict.PASS
+    ctx = context(CASE, baselines=Stored(sections={"speed": before}))
+    assert f"not in the baseline, so not judged: {OPERATORS}; " in GATE.explain(ctx, now, before, []).note
 
 
 def test_a_rehearsal_measures_a_few_rounds_and_judges_nothing() -> None:

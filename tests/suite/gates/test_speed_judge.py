@@ -28,11 +28,16 @@ from fixtures.gates.speed.intervals import (
 )
 from fixtures.gates.speed.judge import (
     COST_QUANTITIES,
+    COUNTS,
     DEVICE_ALIKE_ELSEWHERE,
+    DEVICE_CHANGE,
     DEVICE_QUANTITIES,
     ENERGY,
     FIRST_CALL,
     LAUNCHES,
+    LOADING,
+    OPERATORS,
+    QUANTIZING,
     REFERENCE_SECONDS,
     SLOW_CALLS,
     SPEEDUP_CHANGE,
@@ -41,6 +46,7 @@ from fixtures.gates.speed.judge import (
     decisive_floors,
     judge_costs,
     judge_speed,
+    unrecorded,
 )
 from fixtures.gates.speed.result import SPEEDUP, Costs, DeviceRounds, Pairs, SpeedResult, Timings
 from fixtures.gates.verdict import Cause, Check, Verdict, settle
@@ -260,6 +266,67 @@ def test_an_unknown_quantity_names_the_known_ones() -> None:
         judge(limits=[limit("latency", floor=1.0)])
 
 
+# ---- undecided on the wall -----------------------------------------------------------------------------------------
+
+SLOWER = [s * w for s, w in zip(HEALTHY.wall.seconds, (1.0, 1.4, 1.0, 1.4, 1.0, 1.4), strict=True)]
+"""The host made every other call of the format longer, which leaves the speedup undecided."""
+RULERS = [
+    limit(SPEEDUP_CHANGE, floor=0.93),
+    limit(DEVICE_CHANGE, floor=0.97),
+    *(limit(count, ceiling=1.05) for count in COUNTS),
+]
+
+
+def undecided(now: Costs | None, then: Costs | None, limits: Sequence[Limit] = RULERS, **changes: Any) -> Check:
+    """The speedup's check of a night that the host made undecided, with these costs."""
+    wall = Pairs(seconds=SLOWER, reference_seconds=HEALTHY.wall.reference_seconds)
+    tonight = {"wall": wall, "device": on_device(0.5, HERE), "costs": now, **changes}
+    return judge(but(**tonight), limits, but(device=on_device(0.5, HERE), costs=then))[0]
+
+
+def test_what_the_host_left_undecided_is_a_remark_while_device_and_counts_agree() -> None:
+    counted = Costs(**COSTS)
+    check = undecided(counted, counted)
+    assert (check.verdict, check.cause) == (Verdict.PASS, None)
+    assert check.note.startswith("undecided on the wall; device seconds and counts are the baseline's; bf16 ")
+    assert check.interval is not None
+    assert check.interval[0] < 0.93
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ({"operators": 2001}, {}),
+        ({"kernel_launches": 97}, {}),
+        ({}, {"operators": None}),
+        ({}, {"kernel_launches": None}),
+        (None, {}),
+        (None, None),
+    ],
+)
+def test_it_stays_undecided_where_a_count_grew_or_was_not_taken_on_both_sides(
+    now: dict[str, Any] | None, then: dict[str, Any] | None
+) -> None:
+    tonight, stored = (None if one is None else Costs(**{**COSTS, **one}) for one in (now, then))
+    assert undecided(tonight, stored).verdict is Verdict.UNSURE
+
+
+def test_it_stays_undecided_without_device_seconds_that_agree() -> None:
+    counted = Costs(**COSTS)
+    slow = on_device(0.5, HERE).model_copy(update={"seconds": [0.52 * s for s in HEALTHY.wall.seconds]})
+    assert undecided(counted, counted, device=slow).verdict is Verdict.UNSURE
+    assert undecided(counted, counted, device=None).verdict is Verdict.UNSURE
+    assert undecided(counted, counted, limits=[RULERS[0], *RULERS[2:]]).verdict is Verdict.UNSURE
+
+
+def test_a_proven_loss_on_the_wall_and_the_published_floor_are_judged_whatever_counts_say() -> None:
+    counted = Costs(**COSTS)
+    slow = Pairs(seconds=[1.2 * s for s in HEALTHY.wall.seconds], reference_seconds=HEALTHY.wall.reference_seconds)
+    assert undecided(counted, counted, wall=slow).verdict is Verdict.FAIL
+    floor = [limit(SPEEDUP, floor=1.2), *RULERS[1:]]
+    assert undecided(counted, counted, limits=floor).verdict is Verdict.UNSURE
+
+
 # ---- how many rounds -----------------------------------------------------------------------------------------------
 
 
@@ -347,8 +414,12 @@ COSTS: dict[str, Any] = {
     "reference_joules": 92.05,
     "graph_launches": 57,
     "kernel_launches": 96,
+    "operators": 2000,
+    "load_seconds": 4.0,
+    "quantize_seconds": 1.5,
 }
-"""FLUX.1-dev in fp8 on one H200: baselines/hopper/flux1-dev/fp8-random-bs1-reduce-overhead.json."""
+"""FLUX.1-dev in fp8 on one H200 (baselines/hopper/flux1-dev/fp8-random-bs1-reduce-overhead.json); made-up numbers of
+what no baseline has yet."""
 COST_LIMITS = {limit.quantity: limit for limit in COMMON_LIMITS if limit.quantity in COST_QUANTITIES}
 
 
@@ -371,6 +442,7 @@ def test_the_same_costs_pass() -> None:
     [
         ({"graph_launches": 0, "kernel_launches": 1199}, LAUNCHES, "57 graphs and 96 kernels -> 0 graphs and 1199"),
         ({"graph_launches": 114}, LAUNCHES, "114 graphs"),
+        ({"operators": 2041}, OPERATORS, "2000 operators -> 2041 operators"),
         ({"joules": 92.0}, ENERGY, "92 J of bf16's 92.05 J"),
         ({"first_call_seconds": 80.0}, FIRST_CALL, "22.7 s, cold cache -> 80.0 s, cold cache"),
         ({"first_call_seconds": 80.0, "cache_misses": 0}, FIRST_CALL, "80.0 s, warm cache"),
@@ -380,6 +452,12 @@ def test_a_cost_that_grew_is_red_alone_and_says_from_what(changes: dict[str, Any
     found = costs(**changes)
     assert [name for name, check in found.items() if check.verdict is Verdict.FAIL] == [red]
     assert said in found[red].sentence()
+
+
+def test_loading_that_takes_longer_is_told_until_nights_have_set_its_ceiling() -> None:
+    check = costs(load_seconds=12.0)[LOADING]
+    assert (check.verdict, check.value) == (Verdict.PASS, 3.0)
+    assert "moved beyond 2, a limit that no nights have set yet; 4.0 s -> 12.0 s" in check.note
 
 
 def test_a_hotter_gpu_that_costs_both_alike_changes_nothing() -> None:
@@ -395,7 +473,15 @@ def test_a_cold_night_is_not_held_against_a_warm_baseline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("absent", "red"), [("joules", ENERGY), ("kernel_launches", LAUNCHES), ("first_call_seconds", FIRST_CALL)]
+    ("absent", "red"),
+    [
+        ("joules", ENERGY),
+        ("kernel_launches", LAUNCHES),
+        ("operators", OPERATORS),
+        ("first_call_seconds", FIRST_CALL),
+        ("load_seconds", LOADING),
+        ("quantize_seconds", QUANTIZING),
+    ],
 )
 def test_what_the_baseline_knew_and_tonight_did_not_tell_is_an_error(absent: str, red: str) -> None:
     found = costs(**{absent: None})
@@ -403,7 +489,10 @@ def test_what_the_baseline_knew_and_tonight_did_not_tell_is_an_error(absent: str
 
 
 def test_what_the_baseline_never_knew_is_not_judged_and_a_refused_one_stands_for_every_cost() -> None:
-    assert costs({**COSTS, "joules": None}).keys() == {LAUNCHES, FIRST_CALL}
+    assert costs({**COSTS, "joules": None}).keys() == {*COST_QUANTITIES} - {ENERGY}
     assert costs(None) == {}
+    before = Costs(**{**COSTS, "operators": None, "load_seconds": None})
+    assert unrecorded(Costs(**COSTS), COST_LIMITS.values(), before) == [OPERATORS, LOADING]
+    assert unrecorded(None, COST_LIMITS.values(), before) == []
     refused = costs(NO_BASELINE)
     assert {name: check.verdict for name, check in refused.items()} == dict.fromkeys(COST_QUANTITIES, Verdict.SKIP)

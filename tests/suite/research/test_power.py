@@ -102,6 +102,19 @@ def test_the_wall_of_another_host_is_judged_where_the_gpu_sets_the_pace() -> Non
     assert red("this gate, wall", HEALTHY, others, baseline=ANOTHER_HOST) <= 0.01
 
 
+def test_no_healthy_night_is_undecided_where_counts_agree_and_no_loss_of_the_whole_call_is_lost_by_it() -> None:
+    undecided = [rate.unsure for rate in rates() if (rate.rule, rate.slowdown) == ("this gate", HEALTHY)]
+    assert not any(undecided)
+    assert red("this gate", HEALTHY) < red("this gate, without counts", HEALTHY) / 3
+    for slowdown in ("exactly 1 %", "exactly 2 %", "exactly 5 %"):
+        assert red("this gate", slowdown) >= red("this gate, device", slowdown)
+
+
+def test_a_busy_host_that_dispatches_nothing_more_is_found_where_it_is_proven_alone() -> None:
+    assert red("this gate, without counts", "fp8 host 10") > 0.95
+    assert 0.6 < red("this gate", "fp8 host 10") < 0.75
+
+
 @pytest.mark.parametrize("rule", ["Mann-Whitney U, .05", "t interval on the mean", "torchbench, 7 %, one sample"])
 def test_tests_that_take_rounds_for_independent_cry_wolf(rule: str) -> None:
     assert red(rule, HEALTHY) > 0.2
