@@ -12,7 +12,9 @@ import pytest
 
 from fixtures.bisect.question import parser, question
 from fixtures.faults import in_matmul
+from fixtures.faults.in_speed import host_dispatches_more_operators
 from fixtures.faults.patching import Patch
+from fixtures.gates.speed.judge import OPERATORS
 from fixtures.gates.verdict import ExitCode, Verdict
 from fixtures.results.history import read_history
 from fixtures.run.next_command import bisect_arguments
@@ -63,6 +65,17 @@ def test_the_same_work_is_green_and_ten_times_the_work_is_red(
         r"speedup against baseline 0\.1[12]\d*x \[0\.11\d*, 0\.12\d*\] below floor 0\.\d+x \(bf16 9\.", message
     )
     assert ", nvfp4 450 ms, " in message
+
+
+def test_more_dispatched_operators_are_red_though_no_seconds_are(
+    gate: Gate, recorded: Path, patch: Patch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host_dispatches_more_operators(patch)
+    outcome = gate(*SPEED, *work_clock.install(monkeypatch), baselines=recorded)
+    assert outcome.code == ExitCode.FAIL
+    assert outcome.verdicts() == {"speed": "fail", "kernels": "pass"}
+    message = outcome.record("speed").message
+    assert re.match(rf"{OPERATORS} 1\.05x above ceiling 1\.02x \(\d+ operators -> \d+ operators\)$", message), message
 
 
 def test_a_machine_that_others_took_is_an_error_and_no_number(
@@ -122,6 +135,7 @@ def test_a_matmul_that_sleeps_is_red_on_a_processor_that_nobody_recorded(laptop:
         "speedup": Verdict.FAIL,
         "speedup against baseline": Verdict.SKIP,
         "speedup gained on baseline": Verdict.SKIP,
+        OPERATORS: Verdict.SKIP,
     }
     assert outcome.verdicts()["digest"] == "skip"
 
