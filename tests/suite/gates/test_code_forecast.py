@@ -8,9 +8,10 @@ import pytest
 
 from fixtures.catalog import FORMATS
 from fixtures.catalog.efficiencies import EFFICIENCIES, Efficiencies
-from fixtures.catalog.targets import B200
+from fixtures.catalog.targets import B200, H200
 from fixtures.gates.code.forecast import at_batch, call_seconds, speedup
 from fixtures.pipelines.device_code.block_code import BlockCode, Kernel, MatrixProduct, Operator
+from fixtures.research.forecast.cells import measured
 from fixtures.research.forecast.fit import Cell, fitted
 
 BF16, NVFP4 = FORMATS["bf16"], FORMATS["nvfp4"]
@@ -74,3 +75,15 @@ def test_known_efficiencies_are_found_again() -> None:
     found = fitted(cells, B200, ("nvfp4",))
     assert (found.bf16, found.quantized["nvfp4"]) == pytest.approx((0.5, 0.4), rel=0.01)
     assert (found.attention, found.memory) == pytest.approx((0.3, 0.6), rel=0.01)
+
+
+def test_five_of_six_h200_speedups_come_out_within_three_per_cent_and_the_sixth_is_told() -> None:
+    cells = measured()
+    found = fitted(cells, H200, ("fp8",))
+    errors = {}
+    for bf16, fp8 in zip(cells[0::2], cells[1::2], strict=True):
+        said = bf16.forecast(H200, found) / fp8.forecast(H200, found)
+        errors[fp8.label] = said / (bf16.seconds / fp8.seconds) - 1
+    assert errors.pop("flux1-dev fp8 1") == pytest.approx(0.066, abs=0.001)
+    assert len(errors) == 5
+    assert max(map(abs, errors.values())) < 0.03
