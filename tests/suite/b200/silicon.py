@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import sympy
 import torch
 from torch import Tensor
 
@@ -271,7 +272,8 @@ def _graph(module: torch.fx.GraphModule, inputs: Sequence[Any], *, captured: boo
     from torch._dynamo.backends.debugging import boxed_nop
     from torch._inductor.cudagraph_trees import CUDAGraphTreeManager
 
-    kernels = list(_kernels_of(module))
+    kernels = _kernels_of(module)
+    sizes = [node.meta.get("val") for node in module.graph.find_nodes(op="placeholder")]
     transient = sum(_bytes(node.meta.get("val")) for node in module.graph.nodes if node.op == "call_function")
     run = boxed_nop(module, list(inputs))
 
@@ -283,8 +285,13 @@ def _graph(module: torch.fx.GraphModule, inputs: Sequence[Any], *, captured: boo
             DEVICE.called("cudaGraphLaunch")
         before, DEVICE.replaying = DEVICE.replaying, replays
         try:
+            now = {
+                size.node.expr: given
+                for size, given in zip(sizes, args, strict=True)
+                if isinstance(size, torch.SymInt) and isinstance(given, int)
+            }
             for name, seconds in kernels:
-                DEVICE.ran(name, seconds)
+                DEVICE.ran(name, seconds if isinstance(seconds, float) else float(seconds.subs(now)))
             return run(args)
         finally:
             DEVICE.replaying = before
@@ -293,14 +300,15 @@ def _graph(module: torch.fx.GraphModule, inputs: Sequence[Any], *, captured: boo
     return graph
 
 
-def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float]]:
-    """(kernel, seconds) of the graph's nodes; block-scaled products come with their operator."""
-    found = [(KERNELS["fused"], 1e-5)]
+def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float | sympy.Expr]]:
+    """(kernel, seconds) of the graph's nodes; block-scaled products come with their operator. Of a graph for any size
+    they are an expression of the sizes that it is called with."""
+    found: list[tuple[str, float | sympy.Expr]] = [(KERNELS["fused"], 1e-5)]
     for node in module.graph.nodes:
         name = str(node.target)
         if name.startswith(("aten.mm", "aten.addmm")):
-            rows, out = map(_size, node.meta["val"].shape)
-            inner = _size(node.args[-2].meta["val"].shape[1])
+            rows, out = map(_expression, node.meta["val"].shape)
+            inner = _expression(node.args[-2].meta["val"].shape[1])
             found.append((KERNELS["bf16"], rows * out * inner * MULTIPLICATION_S["bf16"]))
         elif ATTENTION in name:
             found.append((KERNELS["attention"], 1e-4))
@@ -310,6 +318,10 @@ def _kernels_of(module: torch.fx.GraphModule) -> list[tuple[str, float]]:
 def _bytes(value: Any) -> int:
     leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
     return sum(math.prod(map(_size, leaf.shape)) * leaf.itemsize for leaf in leaves)
+
+
+def _expression(size: int | torch.SymInt) -> int | sympy.Expr:
+    return size.node.expr if isinstance(size, torch.SymInt) else size
 
 
 def _size(size: int | torch.SymInt) -> int:

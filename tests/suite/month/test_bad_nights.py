@@ -88,7 +88,7 @@ def test_a_recording_that_is_killed_keeps_what_was_done_and_goes_on(host: Host, 
     before = first.read_bytes()
     done = host.outcome(results, host.python(*command[1:], "--resume"))
     assert done.code == ExitCode.GREEN, done.text
-    assert "1 of 2 cases were done" in done.text
+    assert "1 of 3 gates were done" in done.text
     assert first.read_bytes() == before
     assert "manifest" in read(path_of(baselines, "b200", MXFP8), MXFP8).sections()
 
@@ -230,6 +230,7 @@ def test_packages_of_different_days_are_told_and_the_stack_that_ran_that_night_i
 # ---- day 6 ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_process_that_comes_while_seconds_are_measured_makes_them_an_error(recorded: Host) -> None:
     visited = like(recorded, gpus=[gpu(processes=[{"pid": 4321, "from_reading": 1}])])
     night = visited.night(*cases(MXFP8), "--gate", "speed")

@@ -13,7 +13,8 @@ from tests.suite.b200.host import Host, gpu, today
 from tests.suite.gate_runs import Outcome, cases
 
 DRAWN = ("flux1-dev/bf16-hub-bs1-reduce-overhead", "flux1-dev/mxfp8-hub-bs1-reduce-overhead")
-GATES = ("manifest", "reference", "digest", "speed")
+GATES = ("manifest", "reference", "digest")
+"""Speed, whose rounds take longest, is recorded for the nights that go wrong."""
 NARROWED = (*cases(*DRAWN), *(part for name in GATES for part in ("--gate", name)))
 
 

@@ -17,7 +17,7 @@ from fixtures.catalog.lanes import LANES
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case
 from fixtures.catalog.targets import B200
-from fixtures.faults import find
+from fixtures.faults import catalog, find
 from fixtures.gates.base import Missing
 from fixtures.gates.code import GATE
 from fixtures.gates.code.gate import CodeKept, CodeResult
@@ -64,10 +64,7 @@ def test_healthy_blocks_pass_without_a_baseline(healthy: dict[str, ModelCode], n
     assert torch.empty(1).is_cuda is False
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["fusion_is_lost", "registers_spill", "sm_100_branch_breaks_the_graph", "activations_are_quantized_twice"],
-)
+@pytest.mark.parametrize("name", [name for name, fault in catalog().items() if set(fault.red) == {"code"}])
 def test_a_fault_is_caught_by_name(healthy: dict[str, ModelCode], name: str) -> None:
     fault = find(name)
     with fault.injected():

@@ -68,8 +68,8 @@ def test_two_processes_come_to_what_one_comes_to(gate: Gate, own_baselines: Path
         assert both.text.count(f"] {record.case} {record.gate}: {record.verdict}") == 1
         assert all((both.folder / name).is_file() for name in record.files())
     assert both.record("quality", NVFP4_BS2).files()
-    assert "2 processes" in both.page
-    assert "processes" not in alone.page
+    assert "<span>2 processes, " in both.page
+    assert "side by side" not in alone.page
     assert not (both.folder / "workers").exists()
 
 
