@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -304,6 +305,27 @@ def test_a_cache_that_nobody_may_write_stops_the_night(host: Host, tmp_path: Pat
     night = like(host, variables={"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9"}).session()
     assert night.code == EXIT_ERROR, night.text
     assert f"disk: {tmp_path / 'home' / 'hub'} cannot be written, and it takes the weights of" in night.text
+
+
+@pytest.mark.drill
+def test_a_gb300_beside_a_b200_records_baselines_of_its_own_and_borrows_no_floor(host: Host) -> None:
+    """Each lane takes its own of two GPUs; what the GB300's first night prints records it, and its second is green."""
+    index.nights(host.nightlies, index.a_night(today()))
+    two = like(host, gpus=[gpu(0, name="NVIDIA GB300", sm=[10, 3]), gpu(1)])
+    b200 = two.session("--case", "flux1-dev/mxfp8-meta-bs1-eager", "--gate", "roofline")
+    assert b200.code == ExitCode.GREEN, b200.text
+    assert f"{gpu(1)['uuid']} is taken: {gpu(0)['uuid']} is a NVIDIA GB300 (10.3)" in b200.text
+
+    asked = (*cases(MXFP8), "--gate", "manifest", "--gate", "speed")
+    lacking = two.session(*asked, name="gb300")
+    assert lacking.code == ExitCode.FAIL, lacking.text
+    assert {check.cause for one in lacking.records for check in one.checks if check.cause} == {Cause.NO_BASELINE}
+    recorded = two.typed(json.loads((lacking.folder / "report.json").read_text())["next"])
+    assert recorded.code == ExitCode.GREEN, recorded.text
+    assert path_of(host.folder / "baselines", "gb300", MXFP8).is_file()
+    second = two.session(*asked, name="gb300")
+    assert second.code == ExitCode.GREEN, second.text
+    assert "speedup" not in {check.name for check in second.record("speed").checks}
 
 
 # ---- day 7 ---------------------------------------------------------------------------------------------------------

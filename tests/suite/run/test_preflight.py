@@ -79,6 +79,8 @@ def test_a_run_takes_gpus_that_nobody_computes_on_and_says_why() -> None:
     busy = ("GPU-1 is in use by process 4321", "GPU-2 has 60 GB free and 130 GB are needed")
     assert (one.missing, one.passed_over) == ((), busy)
     assert [card.uuid for card in choice(host, gpus=2).chosen] == ["GPU-3", "GPU-4"]
+    other = choice([replace(H100, uuid="GPU-0"), gpu()])
+    assert other.passed_over == ("GPU-0 is a NVIDIA H100 80GB HBM3 (9.0)",)
     (sentence,) = choice(host, gpus=3).missing
     assert sentence == f"free GPU: 3 needed, 2 found: {'; '.join(busy)}"
 
