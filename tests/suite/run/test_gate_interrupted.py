@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from typing import Any, NoReturn
 
 import pytest
@@ -49,8 +51,12 @@ def test_a_killed_run_keeps_what_it_had(
         return original(*args, **kwargs)
 
     monkeypatch.setattr(*wrapped(NVFP4_TENSOR, "_addmm_nvfp4_dispatch", dispatch))
+    helper = get_context("spawn").Process(target=time.sleep, args=(600,))  # as those that make the B200's code
+    helper.start()
     outcome = gate(*cases(BF16, NVFP4), *gates("manifest", "memory", "calls", "kernels"))
     assert outcome.code == INTERRUPTED
+    helper.join(timeout=60)
+    assert not helper.is_alive(), "an interrupted run would wait for it"
     assert [(record.case, record.gate) for record in outcome.records] == [
         (BF16, "calls"),
         (NVFP4, "manifest"),
