@@ -68,7 +68,9 @@ def test_cause_decides_what_is_asked(cause: Cause) -> None:
     repeat = ["nox", "-s", "gate", "--", "--case", CASE, "--gate", "velocity"]
     if cause in (Cause.NO_BASELINE, Cause.BROKEN_BASELINE, Cause.EDITED_BASELINE):
         assert command == record
-    elif cause in (Cause.MISSING_DEPENDENCY, Cause.INPUT, Cause.OUT_OF_MEMORY, Cause.DISTURBED, Cause.LOST):
+    elif cause in (
+        Cause.MISSING_DEPENDENCY, Cause.INPUT, Cause.OUT_OF_MEMORY, Cause.NO_ROOM, Cause.DISTURBED, Cause.LOST,
+    ):  # fmt: skip
         assert command == repeat, "no version is blamed"
     else:
         asked = "import" if cause is Cause.IMPORT_FAILED else "velocity"
