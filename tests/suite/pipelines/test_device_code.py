@@ -16,7 +16,7 @@ from fixtures.catalog import FORMATS, cases_of
 from fixtures.catalog.lanes import LANES
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Case
-from fixtures.catalog.targets import B200
+from fixtures.catalog.targets import B200, H200
 from fixtures.faults import catalog, find
 from fixtures.gates.base import Missing
 from fixtures.gates.code import GATE
@@ -104,7 +104,7 @@ def test_a_setting_or_a_word_of_a_kernel_that_moved_is_told(monkeypatch: pytest.
         pass
 
 
-@pytest.mark.parametrize("release", ["2.13", "2.14", "2.15"])
+@pytest.mark.parametrize("release", ["2.11", "2.13", "2.14", "2.15"])
 def test_a_release_of_torch_has_every_private_name_and_made_whole_code(release: str) -> None:
     """Seen by `python -m tests.suite.private_name_facts` in an environment of each release."""
     facts = read_facts()[release]
@@ -165,11 +165,12 @@ def test_code_is_made_once_for_a_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, healthy: dict[str, ModelCode]
 ) -> None:
     case = Case(model="flux1-dev", format="mxfp8", checkpoint="meta", batch_size=1, compile_mode="eager")
-    made = maker.CodeMaker(planned=[case], target=B200, folder=tmp_path)
-    made._path(case).write_bytes(maker._CODE.dump_json(healthy["mxfp8"]))
-    assert made.of(case) == healthy["mxfp8"]
+    made = maker.CodeMaker(planned=[(case, B200)], folder=tmp_path)
+    made._path((case, B200)).write_bytes(maker._CODE.dump_json(healthy["mxfp8"]))
+    assert made.of(case, B200) == healthy["mxfp8"]
     monkeypatch.setattr(maker, "fingerprint", lambda: "another stack")
-    assert made._kept(case) is None
+    assert made._kept((case, B200)) is None
+    assert made._path((case, H200)) != made._path((case, B200))
 
 
 def test_the_lane_makes_every_batch_and_no_weights() -> None:
