@@ -168,7 +168,7 @@ def test_what_a_cache_lacks_is_named_and_the_remedy_mends_it(
     assert said.endswith("); unset HF_HUB_OFFLINE and run again, or use --checkpoint tiny")
 
     blob.unlink()
-    recorded = ("manifest", "calls", "reference", "velocity", "quality", "digest")
+    recorded = ("manifest", "calls", "digest")
     rebaseline = (*gates(*recorded), "--rebaseline", "--reason", "published weights")
     served = {model.repo: (model.revision, repositories[model.name]) for model in (FLUX, QWEN, LTX)}
     with serving(served, out_of_order=1) as server:

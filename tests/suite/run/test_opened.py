@@ -28,6 +28,6 @@ def test_a_recording_on_a_gpu_compiles_into_empty_caches(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "warm")
     monkeypatch.setenv("TRITON_CACHE_DIR", "warm")
     device = dataclasses.replace(detect("cpu"), sm=None if lane == "cpu" else (9, 0))
-    observe_with(RunOptions(rebaseline=recording), LANES[lane], device, progress=lambda _: None)
+    observe_with(RunOptions(rebaseline=recording), LANES[lane], device, keeps=False, progress=lambda _: None)
     assert (os.environ["TORCHINDUCTOR_CACHE_DIR"] != "warm") == cold
     assert (os.environ["TRITON_CACHE_DIR"] != "warm") == cold

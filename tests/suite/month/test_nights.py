@@ -1,4 +1,5 @@
-"""Days 2 to 8: what goes wrong on a night is told once, in one sentence, and costs the rest nothing."""
+"""Day 1: no baseline, the command that the night prints, and the night after it. Days 2 to 8: what goes wrong on a
+night is told once, in one sentence, and costs the rest nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from fixtures.catalog import models
 from fixtures.gates.verdict import Cause, ExitCode, Verdict
 from fixtures.pipelines.load import SHIPPED
 from fixtures.results.baseline import path_of, read
+from fixtures.results.records import RECORDING, records_baselines
 from fixtures.run.preflight import EXIT_ERROR
 from tests.suite.b200 import index
 from tests.suite.b200.host import GB, Host, gpu, today
@@ -30,14 +32,41 @@ MXFP8_BS8 = "flux1-dev/mxfp8-hub-bs8-regional"
 KEEPING = ("manifest", "memory", "arithmetic", "velocity", "digest", "speed")
 KEPT = tuple(part for name in KEEPING for part in ("--gate", name))
 RECORD = ("--rebaseline", "--reason", "a first night")
+NARROWED = (*cases(BF16, MXFP8), "--gate", "manifest", "--gate", "reference", "--gate", "digest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstNight:
+    """A night without baselines, and the command that it printed."""
+
+    host: Host
+    lacking: Outcome
+    command: list[str]
+    recorded: Outcome
+    """What the command came to, typed as printed."""
 
 
 @pytest.fixture(scope="module")
-def recorded(host: Host) -> Host:
-    """The host, with baselines of three cases."""
-    first = host.night(*cases(BF16, MXFP8, NVFP4), *KEPT, *RECORD)
-    assert first.code == ExitCode.GREEN, first.text
-    return host
+def first_night(host: Host) -> FirstNight:
+    """The first night of the host, whose index has every nightly."""
+    index.nights(host.nightlies, index.a_night(today()))
+    lacking = host.session(*NARROWED)
+    command = printed(lacking)
+    return FirstNight(host=host, lacking=lacking, command=command, recorded=host.typed(command))
+
+
+@pytest.fixture(scope="module")
+def recorded(first_night: FirstNight) -> Host:
+    """The host, with baselines of every gate of two cases."""
+    assert first_night.recorded.code == ExitCode.GREEN, first_night.recorded.text
+    return first_night.host
+
+
+def printed(outcome: Outcome) -> list[str]:
+    """The command at the end of the run."""
+    told = json.loads((outcome.folder / "report.json").read_text())
+    command: list[str] = told["next"]
+    return command
 
 
 def like(host: Host, **changes: object) -> Host:
@@ -57,6 +86,61 @@ def red(outcome: Outcome) -> dict[str, set[str]]:
 def after(module: str, code: str) -> dict[str, str]:
     """Something that a nightly broke."""
     return {"after": module, "code": code}
+
+
+# ---- day 1 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_night_prints_one_command_that_records_every_case_and_the_second_is_green(
+    first_night: FirstNight,
+) -> None:
+    lacking = first_night.lacking
+    assert lacking.code == ExitCode.FAIL, lacking.text
+    of_red = [record for record in lacking.records if record.verdict is not Verdict.PASS]
+    causes = {check.cause for record in of_red for check in record.checks if check.verdict is not Verdict.PASS}
+    assert causes == {Cause.NO_BASELINE}, lacking.text
+    assert {record.case for record in of_red} == {BF16, MXFP8}
+
+    command = first_night.command
+    assert command[:4] == ["nox", "-s", "b200", "--"], "on the stack that the lane judges"
+    assert records_baselines(command)
+    assert tuple(command[:4]) != RECORDING
+    assert first_night.recorded.code == ExitCode.GREEN, first_night.recorded.text
+    kept = {path.stem for path in (first_night.host.folder / "baselines" / "b200").rglob("*.json")}
+    assert kept == {case.partition("/")[2] for case in (BF16, MXFP8)}
+
+    second = first_night.host.session(*NARROWED)
+    assert second.code == ExitCode.GREEN, second.text
+    assert {record.verdict for record in second.records} == {Verdict.PASS}
+    assert {record.arithmetic for record in second.records} == {"native"}
+
+
+@pytest.mark.drill
+def test_a_smoke_that_is_red_stops_the_night_before_published_weights_are_read(host: Host) -> None:
+    """A denoiser that is called once too often, on a night that nothing narrows but its format."""
+    more = (
+        "_call = FluxPipeline.__call__\n"
+        "def _twice(self, *args, **kwargs):\n"
+        "    return _call(self, *args, **{**kwargs, 'num_inference_steps': kwargs['num_inference_steps'] + 1})\n"
+        "FluxPipeline.__call__ = _twice\n"
+    )
+    index.nights(host.nightlies, index.a_night(today()))
+    broken = like(host, planted=[after("diffusers.pipelines.flux.pipeline_flux", more)])
+    night = broken.session("--model", "flux1-dev", "--format", "bf16")
+    assert night.code == ExitCode.FAIL, night.text
+    assert not night.records
+    smoke = next(line for line in night.text.splitlines() if "no published weights were read" in line)
+    assert smoke.startswith("the tiny checkpoints are red on this stack")
+
+
+@pytest.mark.drill
+def test_a_gpu_that_is_in_use_is_left_alone(host: Host) -> None:
+    """Through the session, whose programs then see the free one alone."""
+    index.nights(host.nightlies, index.a_night(today()))
+    busy = like(host, gpus=[gpu(0, processes=[{"pid": 4321}]), gpu(1), gpu(2)])
+    night = busy.session("--case", "flux1-dev/mxfp8-meta-bs1-eager", "--gate", "roofline")
+    assert night.code == ExitCode.GREEN, night.text
+    assert f"{gpu(1)['uuid']} is taken: {gpu(0)['uuid']} is in use by process 4321" in night.text
 
 
 # ---- day 2 ---------------------------------------------------------------------------------------------------------
@@ -320,7 +404,7 @@ def test_a_gb300_beside_a_b200_records_baselines_of_its_own_and_borrows_no_floor
     lacking = two.session(*asked, name="gb300")
     assert lacking.code == ExitCode.FAIL, lacking.text
     assert {check.cause for one in lacking.records for check in one.checks if check.cause} == {Cause.NO_BASELINE}
-    recorded = two.typed(json.loads((lacking.folder / "report.json").read_text())["next"])
+    recorded = two.typed(printed(lacking))
     assert recorded.code == ExitCode.GREEN, recorded.text
     assert path_of(host.folder / "baselines", "gb300", MXFP8).is_file()
     second = two.session(*asked, name="gb300")
