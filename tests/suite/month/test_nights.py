@@ -178,6 +178,7 @@ def test_a_recording_that_is_killed_keeps_what_was_done_and_goes_on(host: Host, 
     assert "manifest" in read(path_of(baselines, "b200", MXFP8), MXFP8).sections()
 
 
+@pytest.mark.drill
 def test_a_red_gate_refuses_its_own_section_and_nothing_else(host: Host, tmp_path: Path) -> None:
     """mxfp8's kernels take as long as bf16's: the published floor is missed, and everything else is as it was."""
     slow = like(
