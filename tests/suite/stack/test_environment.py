@@ -52,6 +52,22 @@ def test_noxs_interpreter_needs_only_what_nox_and_uv_bring(tmp_path: Path) -> No
     )
 
 
+def test_waiting_for_another_installation_is_told_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fixtures.stack.install.HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(env, "LOOK_EVERY_S", 0.05)
+    path = tmp_path / "suite.lock"
+    other = FileLock(path, thread_local=False)
+    other.acquire()
+    threading.Timer(0.5, other.release).start()
+    with env._alone(path):
+        assert not other.is_locked
+    said = capsys.readouterr().err
+    assert "another run is installing; waiting for " in said
+    assert said.count("waiting for another run, which is installing") > 1
+
+
 def test_index_without_torch_is_told_from_a_silent_one(tmp_path: Path) -> None:
     (tmp_path / "full" / "torch").mkdir(parents=True)
 
