@@ -10,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.bisect.environment import ProbeEnvironment
+from fixtures.bisect.environment import ProbeEnvironment, moved_beside
 from fixtures.bisect.log import LOG
 from fixtures.bisect.probe import ProbeTools, run_suite
 from fixtures.stack.install import InstallFailed, run_step
 from fixtures.stack.requirements import InstallStep, Override
 from tests.suite.bisect_stand_in import asked, run, wheels
 from tests.suite.tiny_wheels import make_wheel
+
+
+def test_a_package_under_another_name_is_that_package_and_nothing_beside_it() -> None:
+    """mslk's nightlies on PyPI are another distribution than its releases."""
+    before = {"mslk-cuda": "1.1.0", "numpy": "2.4.0", "torch": "2.14.1"}
+    now = {"mslk-cuda-nightly": "2026.3.20", "numpy": "2.4.1", "torch": "2.14.1"}
+    assert moved_beside(before, now, ["mslk"]) == {"numpy": "2.4.0 -> 2.4.1"}
+    assert set(moved_beside(before, now, ["torchao"])) == {"mslk-cuda", "mslk-cuda-nightly", "numpy"}
 
 
 def test_environment_differs_only_in_what_moved(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
