@@ -32,11 +32,13 @@ FAULTS = catalog()
 
 
 def test_the_catalogue_has_what_happened_and_shows_every_gate_to_fail() -> None:
-    """Apart from `digest`, which is never red, `roofline`, whose numbers are the catalog's own, and `graphs`, which no
-    CPU captures (docs/studies/graphs-and-attention.md has its fault on a GPU)."""
+    """Apart from `digest`, which is never red, `roofline`, whose numbers are the catalog's own, `graphs`, which no CPU
+    captures (docs/studies/graphs-and-attention.md has its fault on a GPU), and `launches`, which a GPU's profile alone
+    can contradict (tests/suite/gates/test_launches_gate.py)."""
     known = {source for fault in FAULTS.values() for source in fault.sources}
+    beyond = {"digest", "roofline", "graphs", "launches"}
     assert set(" ".join(HAPPENED.split()).split(", ")) <= known
-    assert set(gates()) - {gate for fault in FAULTS.values() for gate in fault.red} <= {"digest", "roofline", "graphs"}
+    assert set(gates()) - {gate for fault in FAULTS.values() for gate in fault.red} <= beyond
 
 
 def test_an_entry_speaks_of_things_that_exist() -> None:
