@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from fixtures.catalog import models, parse_case
 from fixtures.catalog.limits import Limits
-from fixtures.catalog.targets import B200, H200, target_of
+from fixtures.catalog.schema import Case
+from fixtures.catalog.targets import B200, H200, Target, target_of
+from fixtures.gates.base import conclude
 from fixtures.gates.launches import GATE, LaunchesResult, generated, named
 from fixtures.gates.verdict import Judgement, Verdict, settle
-from tests.suite.contexts import UNRECORDED
+from fixtures.pipelines.device_code.block_code import BlockCode, Kernel, ModelCode
+from fixtures.pipelines.observations import Observations
+from fixtures.pipelines.stopwatch import Stopwatch
+from tests.suite.contexts import UNRECORDED, context, tiny
 
 TRACED = "triton_poi_fused__scaled_dot_product_flash_attention_for_cpu__to_copy_cat_mul"
 COUNTED = {named(TRACED): 57, "triton_red_fused_native_layer_norm": 114}
@@ -55,3 +64,40 @@ def test_code_without_kernels_compares_nothing() -> None:
 def test_without_a_gpu_that_somebody_described_it_is_skipped() -> None:
     assert judged({}, {}, target="").verdict is Verdict.SKIP
     assert [target_of(sm) for sm in ((9, 0), (10, 0), (12, 0), None)] == [H200, B200, None, None]
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(19, Verdict.PASS), (18, Verdict.FAIL)])
+def test_a_profile_is_held_against_code_made_for_the_gpu_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, last: int, verdict: Verdict
+) -> None:
+    """A call of the whole denoiser, whose blocks of one class repeat; a second text length is another call."""
+    pytest.importorskip("triton", reason="code is made where Triton is installed")
+    asked = []
+
+    def code_of(case: Case, target: Target) -> ModelCode:
+        asked.append((case.id, target))
+        return ModelCode(blocks=(block("Block", 2), block("Block 2", 5)), graph_breaks={}, sources={})
+
+    def block(name: str, launches: int) -> BlockCode:
+        kernel = Kernel(
+            name="triton_red_fused_mean", launches=launches, bytes=1, registers=(16,), stack_bytes=0, target="sm_90a"
+        )
+        return BlockCode(name=name, repeats=19, quantized_linears=0, kernels=(kernel,), products=(), operators=())
+
+    ran = ["triton_red_fused_mean_0"] * 19 + ["triton_red_fused_mean_1"] * last
+    monkeypatch.setattr("fixtures.pipelines.attention.names_of_one_call", lambda *_: ran)
+    seen = SimpleNamespace(
+        subject=lambda _: None,
+        trajectory=lambda _: [[None]],
+        arithmetic=lambda _: "native",
+        stopwatch=Stopwatch(),
+        pipelines=SimpleNamespace(models=models()),
+    )
+    case = parse_case("flux1-dev/bf16-random-bs1-reduce-overhead")
+    ctx = replace(
+        context(tiny()), case=case, machine="hopper", code_of=code_of, observations=cast("Observations", seen)
+    )
+    said = conclude(GATE, ctx).judgement
+    assert said.verdict is verdict
+    assert f"generated kernels {19 + last}, expected 38" in said.message
+    assert asked == [("flux1-dev/bf16-meta-bs1-eager", H200)]
