@@ -13,12 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from fixtures.catalog import FORMATS, models
 from fixtures.catalog.limits import Limits
 from fixtures.catalog.schema import Model
+from fixtures.catalog.targets import B200
 from fixtures.gates.base import conclude
-from fixtures.gates.context import Context, Once
+from fixtures.gates.context import Context
 from fixtures.gates.roofline import GATE, published_work
 from fixtures.gates.roofline.counting import count, count_call
 from fixtures.gates.roofline.gate import RooflineResult
-from fixtures.gates.roofline.work import Product, Rates, Work, bound
+from fixtures.gates.roofline.work import Product, Work, bound
 from fixtures.gates.verdict import Verdict, settle
 from tests.suite.contexts import UNRECORDED, context, tiny
 
@@ -27,13 +28,10 @@ EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS)
 MXFP8, NVFP4, BF16 = FORMATS["mxfp8"], FORMATS["nvfp4"], FORMATS["bf16"]
 
 
-SHARED = Once()
-
-
 def of_published(model: str, format: str = "fp8", *, batch_size: int = 1) -> Context:
     """The published architecture, whose work is counted once in this process."""
     case = tiny(format, model=model, batch_size=batch_size, checkpoint="meta")
-    return dataclasses.replace(context(case), shared=SHARED)
+    return context(case)
 
 
 def work_of(name: str) -> Work:
@@ -149,9 +147,9 @@ def test_counting_agrees_with_torchs_own_counter() -> None:
 
 
 def test_bound_of_hand_made_work() -> None:
-    rates = Rates(name="round numbers", bf16_flops=2.0 * 1024**2, bytes_per_second=1024.0)
+    gpu = dataclasses.replace(B200, name="round numbers", bf16_flops=2.0 * 1024**2, bytes_per_second=1024.0)
     work = Work(products=(product(rows=3), product(rows=1, quantized=False)), other_flops=0)
-    found = bound(work, NVFP4, rates)
+    found = bound(work, NVFP4, gpu)
     assert found.bf16_seconds == 4.0
     assert found.flops == pytest.approx(4 / (1 + 3 / 4))
     # 3 x 1024 values: 2 bytes read, 4.5 bits written and read again
