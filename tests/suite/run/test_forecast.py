@@ -15,7 +15,18 @@ from fixtures import ROOT
 from fixtures.catalog import LANES, UnknownName, models, parse_case
 from fixtures.catalog.gates import BUILT, Applies, Cost, Declared, Paired, declared_gates
 from fixtures.gates.registry import gates as imported
-from fixtures.run.forecast import FIRST_CALL_S, by_unit, expected, last_night, left, load_seconds, loads
+from fixtures.run.forecast import (
+    FIRST_CALL_S,
+    FIRST_S,
+    USUAL_S,
+    by_unit,
+    expected,
+    guessed,
+    last_night,
+    left,
+    load_seconds,
+    loads,
+)
 from fixtures.run.forecast import main as forecast
 from fixtures.run.options import RunOptions
 from fixtures.run.plan import plan
@@ -150,3 +161,16 @@ def test_a_run_tells_the_next_one_what_its_gates_took(
     again = gate(*selection, "--case", NVFP4)
     assert "[1/2, 2 h 00 min left] " in again.text
     assert "[2/2] " in again.text
+
+
+def test_what_this_stack_decided_before_is_not_expected_to_take_anything() -> None:
+    asked = ("flux1-dev/nvfp4-meta-bs1-eager", NVFP4)
+    gates = plan(RunOptions(case=asked, gate=("code", "manifest", "velocity")), "cpu").gates
+    meta, tiny = map(parse_case, asked)
+    first = {(case.id, gate): s for (case, gate), s in guessed({}, gates).items()}
+    assert first[meta.id, "code"] == FIRST_S["code"]
+    assert first[meta.id, "manifest"] == FIRST_S["manifest"]
+    assert first[tiny.id, "velocity"] == USUAL_S["velocity"]
+    again = guessed({}, gates, kept=[meta])
+    assert again[meta, "code"] == again[meta, "manifest"] == 0.0
+    assert again[tiny, "velocity"] == USUAL_S["velocity"]
