@@ -22,7 +22,8 @@ from fixtures.gates.base import Missing
 from fixtures.gates.code import GATE
 from fixtures.gates.code.gate import CodeKept, CodeResult
 from fixtures.gates.verdict import Cause, Verdict, settle
-from fixtures.pipelines.device_code import maker, private_names
+from fixtures.pipelines import code_maker as maker
+from fixtures.pipelines.device_code import private_names
 from fixtures.pipelines.device_code.block_code import ModelCode
 from fixtures.pipelines.device_code.generate import model_code
 from fixtures.pipelines.device_code.private_names import (
