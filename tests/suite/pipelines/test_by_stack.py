@@ -36,6 +36,12 @@ def test_an_unchanged_stack_is_asked_once(tmp_path: Path) -> None:
     assert asked == ["one x", "one y", "another x"]
 
 
+def test_a_cache_that_nobody_may_write_keeps_nothing_and_costs_no_gate(tmp_path: Path) -> None:
+    (tmp_path / "counted").write_text("a file where a folder should be")
+    kept = ByStack(folder=tmp_path / "counted", stack="one")
+    assert kept.get("x", TypeAdapter(MetaQuantization), lambda: COUNTED) == COUNTED
+
+
 def test_a_changed_file_or_version_is_another_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "package" / "module.py"
     file.parent.mkdir()
