@@ -55,6 +55,16 @@ def test_what_was_appended_is_what_is_read(tmp_path: Path) -> None:
     assert read_run(folder.path).finished
 
 
+def test_what_processes_left_mixed_is_read_in_the_order_of_the_plan(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    unplanned = "another/case"
+    for gate, case in (("speed", CASES[2]), ("calls", unplanned), ("calls", CASES[1]), ("speed", CASES[0])):
+        folder.append(record(gate, case, [against("x", 16, floor=16)]))
+    read = [(one.case, one.gate) for one in read_run(folder.path).records]
+    told = [(CASES[0], "calls"), (CASES[0], "speed"), (CASES[1], "calls"), (CASES[2], "speed"), (unplanned, "calls")]
+    assert read == told
+
+
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     opened(tmp_path, "20261122T164000Z-0001")
     newest = opened(tmp_path, "20261122T164001Z-0002")
