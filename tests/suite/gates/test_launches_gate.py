@@ -67,9 +67,7 @@ def test_without_a_gpu_that_somebody_described_it_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(("last", "verdict"), [(19, Verdict.PASS), (18, Verdict.FAIL)])
-def test_a_profile_is_held_against_code_made_for_the_gpu_that_is_there(
-    monkeypatch: pytest.MonkeyPatch, last: int, verdict: Verdict
-) -> None:
+def test_a_profile_is_held_against_code_made_for_the_gpu_that_is_there(last: int, verdict: Verdict) -> None:
     """A call of the whole denoiser, whose blocks of one class repeat; a second text length is another call."""
     pytest.importorskip("triton", reason="code is made where Triton is installed")
     asked = []
@@ -85,10 +83,8 @@ def test_a_profile_is_held_against_code_made_for_the_gpu_that_is_there(
         return BlockCode(name=name, repeats=19, quantized_linears=0, kernels=(kernel,), products=(), operators=())
 
     ran = ["triton_red_fused_mean_0"] * 19 + ["triton_red_fused_mean_1"] * last
-    monkeypatch.setattr("fixtures.pipelines.attention.names_of_one_call", lambda *_: ran)
     seen = SimpleNamespace(
-        subject=lambda _: None,
-        trajectory=lambda _: [[None]],
+        names_of_one_call=lambda _: ran,
         arithmetic=lambda _: "native",
         stopwatch=Stopwatch(),
         pipelines=SimpleNamespace(models=models()),
