@@ -35,10 +35,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
 
 
 def observed() -> Observations:
-    def subject(case: Case) -> Any:
-        return SimpleNamespace(case=case, format=FORMATS[case.format], model=models()[case.model])
+    built: dict[Case, Any] = {}
 
-    pipelines: Any = SimpleNamespace(subject=subject)
+    def subject(case: Case) -> Any:
+        made = SimpleNamespace(case=case, format=FORMATS[case.format], model=models()[case.model], warm_at=set())
+        return built.setdefault(case, made)
+
+    pipelines: Any = SimpleNamespace(subject=subject, close=built.clear)
     return Observations(pipelines=pipelines)
 
 
@@ -59,6 +62,30 @@ def test_bf16_that_was_observed_already_draws_no_second_time(drawn: list[Case]) 
     seen.observation(BF16)
     assert seen.first_call(FP8) == (3.0, 0)
     assert drawn == [BF16, BF16, FP8]
+
+
+def test_what_is_built_anew_has_a_first_call_again_whose_seconds_nobody_is_told(drawn: list[Case]) -> None:
+    seen = observed()
+    told = seen.first_call(FP8)
+    seen.pipelines.close()
+    assert seen.first_call(FP8) == told
+    assert drawn == [BF16, FP8, BF16, FP8]
+
+
+@pytest.mark.parametrize(("free", "kept"), [(150, True), (149, False)])
+def test_a_gpu_is_given_back_where_another_process_of_the_same_pipelines_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
+) -> None:
+    told: list[str] = []
+    pipelines = Pipelines(device="cpu", capability=None, progress=told.append)
+    built = pipelines.subject(replace(BF16, checkpoint="tiny", compile_mode="eager"))
+    stand_ins = {"empty_cache": lambda: None, "mem_get_info": lambda _: (free, 999), "memory_allocated": lambda _: 100}
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    pipelines.device = "cuda"
+    pipelines.make_way()
+    assert list(pipelines.denoisers().children()) == [built.denoiser] * kept
+    assert ("making way on the GPU for the new process" in told) is not kept
 
 
 def test_whoever_observes_a_compiled_case_sees_no_graph_that_later_calls_do_not_take() -> None:
