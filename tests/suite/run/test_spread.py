@@ -44,7 +44,7 @@ def test_a_run_that_is_lost_is_red_and_costs_the_others_nothing(tmp_path: Path) 
 # ---- the pure parts -------------------------------------------------------------------------------------------------
 
 
-def test_the_longest_units_are_dealt_out_first() -> None:
+def test_units_are_dealt_out_so_that_the_last_is_done_early() -> None:
     expected = {("a", 1): 10.0, ("b", 1): 30.0, ("c", 1): 25.0, ("d", 1): 5.0}
     shares = deal(expected, ["GPU-1", "GPU-2", "GPU-3"])
     assert [(share.gpu, share.models) for share in shares] == [
@@ -53,6 +53,15 @@ def test_the_longest_units_are_dealt_out_first() -> None:
         ("GPU-3", ("a", "d")),
     ]
     assert [share.models for share in deal({("a", 1): 1.0}, [None, None])] == [("a",)]
+    # One by one, the longest first, they would end after 300 and 334.
+    measured = {("a", 1): 189.0, ("b", 1): 161.0, ("c", 1): 128.0, ("a", 2): 61.0, ("b", 2): 50.0, ("c", 2): 45.0}
+    assert [share.expected_s for share in deal(measured, [None, None])] == [317.0, 317.0]
+
+
+def test_where_there_are_too_many_ways_to_try_the_longest_goes_first_to_whoever_is_done_first() -> None:
+    expected = {(model, size): float(size) for model in "abc" for size in (1, 4, 8)}
+    shares = deal(expected, ["0", "1", "2", "3"])
+    assert sorted(share.expected_s for share in shares) == [9.0, 9.0, 9.0, 12.0]
 
 
 def test_a_model_is_split_by_batch_size_where_that_is_faster_although_it_is_loaded_twice() -> None:
