@@ -63,6 +63,7 @@ def test_a_row_tells_the_number_that_is_nearest_to_its_limit() -> None:
         (against("n", 0.0, ceiling=0.0), None),
         (equals("n", 3, 3), None),
         (against("n", 57.0, floor=57.0), None),
+        (against("n", 1.0, ceiling=1.02, unit="x"), None),
     ],
 )
 def test_a_margin_is_a_share_of_the_limit(check: Check, share: float | None) -> None:
